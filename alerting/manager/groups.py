@@ -1,0 +1,105 @@
+"""Groups of alerts that are told together, and when each is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from alerting.manager.routes import RouteNode
+from app.alert import Alert
+from app.labels import Labels
+
+MIN_FLUSH_S = 10.0
+"""A flush may take this long, however short the group's interval is."""
+
+
+@dataclass(slots=True, eq=False)
+class AlertGroup:
+    """The alerts of one route that share its group labels."""
+
+    route: RouteNode
+    labels: Labels
+    due_at: datetime
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    flushing: bool = False
+    flushed: bool = False
+
+    @property
+    def key(self) -> str:
+        """Alertmanager's group key: the route's matchers and the group's labels."""
+        shown = ", ".join(f'{name}="{_escape(value)}"' for name, value in self.labels)
+        return f"{self.route.key}:{{{shown}}}"
+
+    def begin_flush(self, now: datetime) -> datetime:
+        """Sets when the group is due next, and gives the time by which this flush must be over."""
+        interval = timedelta(milliseconds=self.route.group_interval_ms)
+        self.flushing = True
+        self.flushed = True
+        self.due_at = now + interval
+        return now + max(interval, timedelta(seconds=MIN_FLUSH_S))
+
+    def snapshot(self, now: datetime) -> tuple[Alert, ...]:
+        """The alerts as they are now, oldest first."""
+        return tuple(sorted(self.alerts.values(), key=lambda a: (a.resolved_at(now), a.starts_at, a.labels)))
+
+    def end_flush(self, told: tuple[Alert, ...], now: datetime) -> list[str]:
+        """Takes out resolved alerts that were told, unless they changed meanwhile; gives their fingerprints."""
+        gone = []
+        for alert in told:
+            if alert.resolved_at(now) and self.alerts.get(alert.fingerprint) is alert:
+                del self.alerts[alert.fingerprint]
+                gone.append(alert.fingerprint)
+        return gone
+
+
+class GroupTable:
+    """All groups, by route and group labels."""
+
+    def __init__(self, root: RouteNode) -> None:
+        self.root = root
+        self._groups: dict[tuple[RouteNode, Labels], AlertGroup] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def all(self) -> list[AlertGroup]:
+        """Every group, by receiver and labels."""
+        return sorted(self._groups.values(), key=lambda g: (g.labels, g.route.receiver))
+
+    def insert(self, alert: Alert, now: datetime) -> None:
+        """Puts an alert into the group of every route that takes it; a new group waits for company first."""
+        for node in self.root.match(dict(alert.labels)):
+            labels = node.group_labels(alert.labels)
+            wait = timedelta(milliseconds=node.group_wait_ms)
+            group = self._groups.get((node, labels))
+            if group is None:
+                group = self._groups[node, labels] = AlertGroup(node, labels, now + wait)
+            group.alerts[alert.fingerprint] = alert
+            if not group.flushed and alert.starts_at + wait < now:
+                # it has waited long enough before it came here
+                group.due_at = now
+
+    def due(self, now: datetime) -> list[AlertGroup]:
+        """Groups whose time has come and that are not under way."""
+        return [g for g in self._groups.values() if not g.flushing and g.due_at <= now]
+
+    def next_due(self) -> datetime | None:
+        """When the next group is due."""
+        return min((g.due_at for g in self._groups.values() if not g.flushing), default=None)
+
+    def drop_if_empty(self, group: AlertGroup) -> None:
+        """Forgets a group without alerts."""
+        if not group.alerts:
+            self._groups.pop((group.route, group.labels), None)
+
+    def holds(self, alert: Alert) -> bool:
+        """Whether some group still has an alert of these labels."""
+        for node in self.root.match(dict(alert.labels)):
+            group = self._groups.get((node, node.group_labels(alert.labels)))
+            if group and alert.fingerprint in group.alerts:
+                return True
+        return False
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

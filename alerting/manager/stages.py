@@ -1,0 +1,161 @@
+"""The way of a notification through small steps: inhibit, then for each notifier deduplicate, send and record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Protocol, get_args
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from alerting.manager.clock import Clock
+from alerting.manager.inhibit import Inhibitor
+from alerting.manager.nflog import NotificationLog, needs_telling
+from alerting.notify.base import Notification, Notifier, NotifyError, Reason
+from app.errors import StoreError
+from app.telemetry import ALERT_NOTIFICATIONS, ALERT_STATE_FAILURES
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+for _integration in ("slack", "webhook"):
+    for _result in ("sent", *get_args(Reason)):
+        ALERT_NOTIFICATIONS.labels(_integration, _result)
+
+
+class Stage(Protocol):
+    """One step. Gives the notification for the next step, or None when there is nothing left to do."""
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """Runs the step. Raises NotifyError when the notification cannot be delivered now."""
+
+
+async def run_stages(stages: Sequence[Stage], notification: Notification) -> None:
+    """Runs the steps in order, until one says that nothing is left. Raises NotifyError."""
+    current: Notification | None = notification
+    for stage in stages:
+        if current is None:
+            return
+        current = await stage(current)
+
+
+@dataclass(slots=True)
+class InhibitStage:
+    """Takes inhibited alerts out."""
+
+    inhibitor: Inhibitor
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """As `Stage`."""
+        now = notification.now
+        left = tuple(a for a in notification.alerts if not self.inhibitor.inhibited_by(a.labels, now))
+        return replace(notification, alerts=left) if left else None
+
+
+@dataclass(slots=True)
+class DedupStage:
+    """Stops what the receiver was told before."""
+
+    nflog: NotificationLog
+    key: str
+    send_resolved: bool
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """As `Stage`."""
+        news = needs_telling(
+            self.nflog.get(log_key(self.key, notification)),
+            frozenset(a.fingerprint for a in notification.firing),
+            frozenset(a.fingerprint for a in notification.resolved),
+            send_resolved=self.send_resolved,
+            repeat_interval_ms=notification.repeat_interval_ms,
+            now=notification.now,
+        )
+        return notification if news else None
+
+
+@dataclass(slots=True)
+class SendStage:
+    """Sends, and tries again while it may help and the group's time is not over. Logs when the error changes."""
+
+    notifier: Notifier
+    clock: Clock
+    stopping: asyncio.Event
+    _last_error: dict[str, str] = field(default_factory=dict)
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """As `Stage`. A receiver that wants no resolved alerts is sent the firing ones only."""
+        wanted = notification if self.notifier.send_resolved else replace(notification, alerts=notification.firing)
+        if wanted.alerts:
+            await self._retrying(notification)(self._attempt, wanted)
+        return notification
+
+    async def _attempt(self, notification: Notification) -> None:
+        integration = self.notifier.integration
+        try:
+            await self.notifier.notify(notification)
+        except NotifyError as error:
+            ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
+            self._tell(notification, error)
+            raise
+        ALERT_NOTIFICATIONS.labels(integration, "sent").inc()
+        if self._last_error.pop(notification.group_key, None):
+            log.info("notifying %s by %s works again", notification.receiver, integration)
+
+    def _tell(self, notification: Notification, error: NotifyError) -> None:
+        text = f"{error.reason}: {error}"
+        if self._last_error.get(notification.group_key) != text:
+            self._last_error[notification.group_key] = text
+            then = "it is tried again" if error.retry else "trying again would not help before the group is due again"
+            log.error(
+                "notifying %s by %s about %s failed: %s; %s",
+                notification.receiver, self.notifier.integration, notification.group_key, text, then,
+            )  # fmt: skip
+
+    def _retrying(self, notification: Notification) -> AsyncRetrying:
+        def too_late(state: RetryCallState) -> bool:
+            later = self.clock.now() + timedelta(seconds=state.upcoming_sleep)
+            return self.stopping.is_set() or later >= notification.deadline
+
+        return AsyncRetrying(
+            sleep=self._sleep,
+            stop=too_late,
+            wait=_wait_s,
+            retry=retry_if_exception(lambda error: isinstance(error, NotifyError) and error.retry),
+            reraise=True,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        await self.clock.wait(self.clock.now() + timedelta(seconds=seconds), self.stopping)
+
+
+@dataclass(slots=True)
+class RecordStage:
+    """Notes what the receiver was told. It comes after the receiver's answer: told twice is better than never."""
+
+    nflog: NotificationLog
+    key: str
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """As `Stage`."""
+        try:
+            await self.nflog.record(log_key(self.key, notification), notification)
+        except StoreError as error:
+            # the note holds in memory and is written with the next one
+            ALERT_STATE_FAILURES.inc()
+            log.error("the notification log could not be written: %s", error)
+        return notification
+
+
+def log_key(key: str, notification: Notification) -> str:
+    """The key of the notification log for a notifier (`receiver/integration/index`) and a group."""
+    return f"{key}|{notification.group_key}"
+
+
+def _wait_s(state: RetryCallState) -> float:
+    backoff = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** (state.attempt_number - 1))
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_s if isinstance(error, NotifyError) else None
+    return max(backoff, asked or 0.0)

@@ -1,0 +1,132 @@
+"""Alerts and the notification log as documents of the state store, written one batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from numbers import Integral, Real
+from typing import Any, Protocol
+
+from app.alert import Alert
+from app.labels import Labels
+
+ALERT, NOTIFICATION = "alert", "notification"
+Document = dict[str, Any]
+
+
+class DocumentStore(Protocol):
+    """What is needed of `app.store.state.StateStore`. Its methods block."""
+
+    def put(self, kind: str, documents: Mapping[str, Any]) -> None:
+        """Writes documents; kept when it returns."""
+
+    def delete(self, kind: str, keys: Sequence[str]) -> None:
+        """Forgets documents."""
+
+    def get_all(self, kind: str) -> dict[str, Any]:
+        """Every document of a kind, by key."""
+
+
+class StateWriter:
+    """Serialises writes: whatever gathers while one is under way is the next one, and the newest value of a key wins.
+
+    What could not be written stays, and goes with the next write.
+    """
+
+    def __init__(self, store: DocumentStore) -> None:
+        self._store = store
+        self._pending: dict[tuple[str, str], Document | None] = {}
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def read(self, kind: str) -> dict[str, Any]:
+        """Every document of a kind. Raises StoreError."""
+        return await asyncio.to_thread(self._store.get_all, kind)
+
+    async def write(self, kind: str, documents: Mapping[str, Document | None]) -> None:
+        """Returns when the documents are kept; None forgets one. Raises StoreError."""
+        self._pending.update({(kind, key): value for key, value in documents.items()})
+        if self._pending:
+            # a caller that goes away does not stop a write that others wait for
+            await asyncio.shield(self._batch())
+        else:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Returns when nothing is on its way; what failed before is tried once more. Raises StoreError."""
+        task = self._batch() if self._pending else self._running
+        if task is not None and not task.done():
+            await asyncio.shield(task)
+
+    def _batch(self) -> asyncio.Task[None]:
+        if self._next is None:
+            self._next = asyncio.create_task(self._write_after(self._running), name="alert state")
+            # the callers may all be gone by then; what failed is pending again and is no news
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._next
+
+    async def _write_after(self, previous: asyncio.Task[None] | None) -> None:
+        if previous is not None:
+            await asyncio.wait([previous])
+        self._running, self._next = asyncio.current_task(), None
+        batch, self._pending = self._pending, {}
+        try:
+            await asyncio.to_thread(self._write, batch)
+        except BaseException:
+            self._pending = batch | self._pending
+            raise
+
+    def _write(self, batch: Mapping[tuple[str, str], Document | None]) -> None:
+        for wanted in (ALERT, NOTIFICATION):
+            mine = {key: value for (kind, key), value in batch.items() if kind == wanted}
+            kept = {key: value for key, value in mine.items() if value is not None}
+            if kept:
+                self._store.put(wanted, kept)
+            if len(kept) < len(mine):
+                self._store.delete(wanted, [key for key, value in mine.items() if value is None])
+
+
+def encode_alert(alert: Alert) -> Document:
+    """An alert as a JSON-able document."""
+    return {
+        "labels": dict(alert.labels),
+        "starts_at": alert.starts_at.isoformat(),
+        "ends_at": alert.ends_at.isoformat() if alert.ends_at else None,
+        "annotations": dict(alert.annotations),
+        "generator_url": alert.generator_url,
+        "facts": plain(alert.facts),
+    }
+
+
+def decode_alert(document: Document) -> Alert:
+    """The alert of a document. Raises KeyError or ValueError when it is none."""
+    ends_at = document["ends_at"]
+    return Alert(
+        labels=_pairs(document["labels"]),
+        starts_at=datetime.fromisoformat(document["starts_at"]),
+        ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
+        annotations=_pairs(document["annotations"]),
+        generator_url=document["generator_url"],
+        facts=document["facts"],
+    )
+
+
+def plain(value: Any) -> Any:
+    """A value of facts as JSON has it: numbers of any library as int and float, what is not finite as null."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def _pairs(mapping: Mapping[str, str]) -> Labels:
+    return tuple(sorted(mapping.items()))

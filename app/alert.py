@@ -1,0 +1,49 @@
+"""The alert: what evaluators hand to the alert manager, in Alertmanager's terms."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from app.labels import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert as an evaluator sees it now.
+
+    `starts_at` and `ends_at` are aware datetimes; `ends_at` None means firing until told otherwise,
+    a time in the past means resolved then. Labels identify it; annotations may change.
+    """
+
+    labels: Labels
+    starts_at: datetime
+    ends_at: datetime | None = None
+    annotations: Labels = ()
+    generator_url: str = ""
+    facts: dict[str, object] = field(default_factory=dict, compare=False)
+    """Numbers for a richer message (burn rates, budget), never part of the identity."""
+
+    @property
+    def name(self) -> str:
+        """The alertname label, or ""."""
+        return dict(self.labels).get("alertname", "")
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that identify the label set."""
+        encoded = b"\xff".join(part.encode() for pair in self.labels for part in pair)
+        return hashlib.blake2b(encoded, digest_size=8).hexdigest()
+
+    def resolved_at(self, now: datetime) -> bool:
+        """Whether the alert is resolved at `now`."""
+        return self.ends_at is not None and self.ends_at <= now
+
+
+class AlertSink(Protocol):
+    """Takes alerts from evaluators. Safe to call again with the same alerts: the newest state of each wins."""
+
+    async def put_alerts(self, alerts: list[Alert]) -> None:
+        """Hand over the present state of some alerts. Returns when the state is kept."""

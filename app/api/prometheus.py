@@ -1,0 +1,177 @@
+"""Prometheus's HTTP API for queries: what Grafana, and everything else that speaks PromQL, asks.
+
+Errors are raised as the service's own; the application answers them in Prometheus's shape.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from app.api.gate import QueryGate
+from app.api.prometheus_json import encode
+from app.api.prometheus_params import Parameters, now_ms, read, unescape_label_name
+from app.config import Limits
+from app.errors import BadQuery
+from app.query.promql.ast import Selector
+from app.query.promql.browse import SeriesBrowser, Span
+from app.query.promql.engine import DEFAULT_LOOKBACK_MS, PromQLEngine
+from app.query.promql.parse import parse_selector
+from app.query.result import QueryResult
+from app.store.client import Pool
+
+PROMETHEUS_VERSION = "3.5.0"
+"""The Prometheus whose query API this is: Grafana chooses its calls by it."""
+_TRUNCATED = "results truncated due to limit"
+
+
+def prometheus_router(engine: PromQLEngine, pool: Pool, limits: Limits, gate: QueryGate | None = None) -> APIRouter:
+    """The query routes under /api/v1. `gate` is shared when other APIs run queries too."""
+    router = APIRouter(prefix="/api/v1", tags=["prometheus"])
+    queries = gate or QueryGate(limits)
+    _add_queries(router, engine, queries)
+    _add_browsing(router, SeriesBrowser(pool, limits), queries)
+    _add_constants(router)
+    return router
+
+
+def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> None:
+    @router.api_route("/query", methods=["GET", "POST"])
+    async def query(request: Request) -> Response:
+        """An instant query."""
+        p = await read(request)
+        instant = functools.partial(engine.instant, p.get("query"), p.time_ms("time", now_ms()), **_options(p))
+        return _bytes(await gate.run(lambda: _encoded(instant(), p.limit())))
+
+    @router.api_route("/query_range", methods=["GET", "POST"])
+    async def query_range(request: Request) -> Response:
+        """A range query."""
+        p = await read(request)
+        step_ms = p.duration_ms("step")
+        if step_ms is None:
+            raise BadQuery('invalid parameter "step": cannot parse "" to a valid duration')
+        times = (p.time_ms("start"), p.time_ms("end"), step_ms)
+        ranged = functools.partial(engine.range, p.get("query"), *times, **_options(p))
+        return _bytes(await gate.run(lambda: _encoded(ranged(), p.limit())))
+
+
+def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) -> None:
+    @router.api_route("/series", methods=["GET", "POST"])
+    async def series(request: Request) -> Response:
+        """Label sets of series."""
+        p = await read(request)
+        selectors = _selectors(p)
+        if not selectors:
+            raise BadQuery("no match[] parameter provided")
+        limit = p.limit()
+        return await gate.run(
+            lambda: _listed([dict(s) for s in browser.series(selectors, _span(p), _one_more(limit))], limit)
+        )
+
+    @router.api_route("/labels", methods=["GET", "POST"])
+    async def labels(request: Request) -> Response:
+        """Names of labels."""
+        p = await read(request)
+        selectors, limit = _selectors(p), p.limit()
+        return await gate.run(lambda: _listed(browser.label_names(selectors, _span(p), _one_more(limit)), limit))
+
+    @router.get("/label/{name:path}/values")
+    async def label_values(request: Request, name: str) -> Response:
+        """Values of a label."""
+        p = await read(request)
+        plain, selectors, limit = unescape_label_name(name), _selectors(p), p.limit()
+        if not plain:
+            raise BadQuery(f'invalid label name: "{name}"')
+        return await gate.run(
+            lambda: _listed(browser.label_values(plain, selectors, _span(p), _one_more(limit)), limit)
+        )
+
+    @router.get("/metadata")
+    async def metadata(request: Request) -> Response:
+        """Type, unit and help of metric families."""
+        p = await read(request)
+        found = await gate.run(lambda: browser.metadata(p.get("metric") or None, p.limit()))
+        return _success({m.family: [{"type": m.type, "help": m.help, "unit": m.unit}] for m in found})
+
+
+def _add_constants(router: APIRouter) -> None:
+    @router.get("/status/buildinfo")
+    async def buildinfo() -> Response:
+        """Which Prometheus to take this for. Without `features`: those would say it is a Mimir."""
+        return _success(
+            {
+                "version": PROMETHEUS_VERSION,
+                "revision": "",
+                "branch": "",
+                "buildUser": "",
+                "buildDate": "",
+                "goVersion": "",
+            }
+        )
+
+    @router.api_route("/query_exemplars", methods=["GET", "POST"])
+    async def query_exemplars() -> Response:
+        """Exemplars, of which none are kept."""
+        return _success([])
+
+
+def _options(p: Parameters) -> dict[str, Any]:
+    timeout_ms, lookback_ms = p.duration_ms("timeout"), p.duration_ms("lookback_delta")
+    if lookback_ms is not None and lookback_ms <= 0:
+        raise BadQuery('invalid parameter "lookback_delta": it must be positive')
+    return {
+        "timeout_s": None if timeout_ms is None else timeout_ms / 1000,
+        "lookback_ms": DEFAULT_LOOKBACK_MS if lookback_ms is None else lookback_ms,
+    }
+
+
+def _selectors(p: Parameters) -> list[Selector]:
+    return [parse_selector(text) for text in p.all("match[]")]
+
+
+def _span(p: Parameters) -> Span:
+    span = Span(p.bound_ms("start"), p.bound_ms("end"))
+    if span.start_ms is not None and span.end_ms is not None and span.end_ms < span.start_ms:
+        raise BadQuery('invalid parameter "end": end timestamp must not be before start timestamp')
+    return span
+
+
+def _one_more(limit: int) -> int:
+    # one more than asked for says whether something was left out
+    return limit + 1 if limit else 0
+
+
+def _encoded(result: QueryResult, limit: int) -> bytes:
+    if not limit or len(result.labels) <= limit or result.kind not in ("vector", "matrix"):
+        return encode(result)
+    raw = None
+    if result.raw is not None:
+        raw = replace(result.raw, labels=result.raw.labels[:limit], offsets=result.raw.offsets[: limit + 1])
+    short = replace(
+        result,
+        labels=result.labels[:limit],
+        values=result.values[:limit],
+        present=result.present[:limit],
+        raw=raw,
+    )
+    return encode(short, [_TRUNCATED])
+
+
+def _listed(found: Sequence[Any], limit: int) -> Response:
+    if limit and len(found) > limit:
+        return _success(found[:limit], [_TRUNCATED])
+    return _success(found)
+
+
+def _success(data: Any, warnings: Sequence[str] = ()) -> Response:
+    notes = {"warnings": list(warnings)} if warnings else {}
+    return _bytes(orjson.dumps({"status": "success", "data": data, **notes}))
+
+
+def _bytes(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

@@ -1,0 +1,23 @@
+"""`watchhouse …`: the command line. Each command stands in a module of `app.commands`."""
+
+from __future__ import annotations
+
+import typer
+
+from app.commands import check_config, demo, logs, query, serve, slo
+
+app = typer.Typer(name="watchhouse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Metrics, logs, SLOs and alerts over ClickHouse, spoken in PromQL and LogQL."""
+
+
+for command in (serve, check_config, query, logs, slo, demo):
+    command.register(app)
+
+
+def main() -> None:
+    """Runs the command the user typed."""
+    app()

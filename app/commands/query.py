@@ -1,0 +1,160 @@
+"""`watchhouse query 'PROMQL'`: an instant, or a range with --start, --end and --step."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, misuse, request
+from app.commands.plot import PlotSeries, draw
+from app.durations import parse_duration_ms
+
+_DEFAULT_STEPS = 120
+
+
+class Output(StrEnum):
+    """What to print."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+TIME_HELP = "RFC 3339, Unix seconds, `now`, or how long ago, like 1h."
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the `query` command."""
+    app.command("query")(query)
+
+
+def query(
+    promql: Annotated[str, typer.Argument(metavar="PROMQL", help="The query.", show_default=False)],
+    at: Annotated[str, typer.Option("--time", help=f"When, for an instant query. {TIME_HELP}")] = "now",
+    start: Annotated[str | None, typer.Option(help=f"Start of a range. {TIME_HELP}")] = None,
+    end: Annotated[str, typer.Option(help="End of a range.")] = "now",
+    step: Annotated[str | None, typer.Option(help="Between the points of a range, like 30s.")] = None,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How to print the answer.")] = Output.TABLE,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw a range in the terminal.")] = False,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+) -> None:
+    """Ask a PromQL question."""
+    now = time.time()
+    if start is None:
+        if step is not None or plot:
+            misuse("--step and --plot are for a range: give --start")
+        path, params = "/api/v1/query", {"query": promql, "time": _seconds(at, now, "--time")}
+    else:
+        path, params = "/api/v1/query_range", {"query": promql, **_range(start, end, step, now)}
+    with client(url, token) as http:
+        body = request(http, "POST", path, data=params)
+    for note in (*body.get("warnings", ()), *body.get("infos", ())):
+        typer.echo(note, err=True)
+    _print(body["data"], output, plot)
+
+
+def _range(start: str, end: str, step: str | None, now: float) -> dict[str, float]:
+    first, last = _seconds(start, now, "--start"), _seconds(end, now, "--end")
+    if last < first:
+        misuse("--end is before --start")
+    if step is None:
+        return {"start": first, "end": last, "step": max(1.0, round((last - first) / _DEFAULT_STEPS))}
+    try:
+        ms = parse_duration_ms(step)
+    except ValueError as error:
+        misuse(f"--step: {error}")
+    if ms == 0:
+        misuse("--step must be more than 0")
+    return {"start": first, "end": last, "step": ms / 1000}
+
+
+def _seconds(text: str, now: float, option: str) -> float:
+    if text == "now":
+        return round(now, 3)
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return float(text)
+    try:
+        return round(now - parse_duration_ms(text.removeprefix("-")) / 1000, 3)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        misuse(f"{option}: not a time: {text!r}. {TIME_HELP}")
+    return (moment if moment.tzinfo else moment.astimezone()).timestamp()
+
+
+def _print(data: dict[str, Any], output: Output, plot: bool) -> None:
+    kind, result = data["resultType"], data["result"]
+    if plot:
+        _plot(result)
+    elif output is Output.JSON:
+        Console().print_json(data=data)
+    elif output is Output.CSV:
+        _csv(kind, result)
+    elif kind in ("scalar", "string"):
+        typer.echo(result[1])
+    else:
+        _table(kind, result)
+
+
+def _table(kind: str, result: list[dict[str, Any]]) -> None:
+    if not result:
+        typer.echo("no series", err=True)
+        return
+    table = Table("Series", *(("Time", "Value") if kind == "matrix" else ("Value",)), box=None)
+    for series in result:
+        name = series_name(series["metric"])
+        if kind == "vector":
+            table.add_row(Text(name), Text(series["value"][1], justify="right"))
+            continue
+        for i, (at, value) in enumerate(series["values"]):
+            table.add_row(Text("" if i else name), Text(_clock(at)), Text(value, justify="right"))
+    Console().print(table)
+
+
+def _csv(kind: str, result: Any) -> None:
+    writer = csv.writer(sys.stdout)
+    if kind in ("scalar", "string"):
+        writer.writerows([("time", "value"), (_clock(result[0]), result[1])])
+        return
+    names = sorted({name for series in result for name in series["metric"]})
+    writer.writerow([*names, "time", "value"])
+    for series in result:
+        own = [series["metric"].get(name, "") for name in names]
+        points = series["values"] if kind == "matrix" else [series["value"]]
+        writer.writerows([*own, _clock(at), value] for at, value in points)
+
+
+def _plot(result: list[dict[str, Any]]) -> None:
+    if not result:
+        typer.echo("no series", err=True)
+        return
+    console = Console()
+    drawn = [
+        PlotSeries(series_name(s["metric"]), [at for at, _ in s["values"]], [float(v) for _, v in s["values"]])
+        for s in result
+    ]
+    console.print(draw(drawn, console.width, min(24, max(8, console.height - 8))))
+
+
+def series_name(metric: dict[str, str]) -> str:
+    """A label set as PromQL writes it."""
+    labels = ", ".join(f'{name}="{value}"' for name, value in sorted(metric.items()) if name != "__name__")
+    name = metric.get("__name__", "")
+    return f"{name}{{{labels}}}" if labels or not name else name
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,228 @@
+"""Binary operators: arithmetic, comparison and sets, between scalars and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from app.errors import QueryFailed
+from app.labels import METRIC_NAME, Labels, labels_from
+from app.query.promql.ast import Binary, Matching
+from app.query.vector import Bools, Floats, Vector, empty, merged, unnamed, without_name
+
+COMPARISONS: dict[str, Callable[[Floats, Floats], Bools]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    ">": np.greater,
+    "<": np.less,
+    ">=": np.greater_equal,
+    "<=": np.less_equal,
+}
+ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+    "^": np.power,
+    "atan2": np.arctan2,
+}
+SETS = frozenset({"and", "or", "unless"})
+
+
+def scalars(op: str, left: Floats, right: Floats) -> Floats:
+    """Both sides scalars; comparisons give 0 or 1."""
+    if op in COMPARISONS:
+        return COMPARISONS[op](left, right).astype(np.float64)
+    return ARITHMETIC[op](left, right)
+
+
+def vector_and_scalar(node: Binary, vector: Vector, scalar: Floats, swapped: bool) -> Vector:
+    """One side a vector; `swapped` when the scalar is on the left."""
+    left, right = (scalar[None, :], vector.values) if swapped else (vector.values, scalar[None, :])
+    if node.op in ARITHMETIC:
+        return unnamed(Vector(vector.labels, ARITHMETIC[node.op](left, right), vector.present))
+    holds = COMPARISONS[node.op](left, right)
+    if node.return_bool:
+        return unnamed(Vector(vector.labels, holds.astype(np.float64), vector.present))
+    return Vector(vector.labels, vector.values, vector.present & holds).compact()
+
+
+def _signature(labels: Labels, matching: Matching) -> Labels:
+    if matching.on:
+        return tuple(p for p in labels if p[0] in matching.labels)
+    return tuple(p for p in labels if p[0] != METRIC_NAME and p[0] not in matching.labels)
+
+
+def sets(node: Binary, left: Vector, right: Vector) -> Vector:
+    """and, or, unless."""
+    there: dict[Labels, Bools] = {}
+    base = left if node.op == "or" else right
+    for labels, present in zip(base.labels, base.present, strict=True):
+        signature = _signature(labels, node.matching)
+        there[signature] = there[signature] | present if signature in there else present
+    nowhere = np.zeros(left.steps, bool)
+
+    def matched(vector: Vector) -> Bools:
+        rows = [there.get(_signature(labels, node.matching), nowhere) for labels in vector.labels]
+        return np.array(rows, bool).reshape(len(vector), vector.steps)
+
+    if node.op == "and":
+        return Vector(left.labels, left.values, left.present & matched(left)).compact()
+    if node.op == "unless":
+        return Vector(left.labels, left.values, left.present & ~matched(left)).compact()
+    added = Vector(right.labels, right.values, right.present & ~matched(right)).compact()
+    return merged(
+        Vector(
+            left.labels + added.labels,
+            np.concatenate((left.values, added.values)),
+            np.concatenate((left.present, added.present)),
+        )
+    )
+
+
+def vectors(node: Binary, left: Vector, right: Vector) -> Vector:
+    """Both sides vectors: series meet by signature."""
+    matching = node.matching
+    many, one = (right, left) if matching.many == "right" else (left, right)
+    many_fill, one_fill = (
+        (matching.fill_right, matching.fill_left)
+        if matching.many == "right"
+        else (matching.fill_left, matching.fill_right)
+    )
+    side = "left" if matching.many == "right" else "right"
+    one_rows = _one_side(one, matching, side)
+    pairs = _pairs(many, one, one_rows, matching, many_fill, one_fill)
+    if not pairs.labels:
+        return empty(left.steps)
+    a, b = (pairs.one, pairs.many) if matching.many == "right" else (pairs.many, pairs.one)
+    present = pairs.present
+    if node.op in ARITHMETIC:
+        values = ARITHMETIC[node.op](a, b)
+    else:
+        holds = COMPARISONS[node.op](a, b)
+        if node.return_bool:
+            values = holds.astype(np.float64)
+        else:
+            values, present = a, present & holds
+    if not matching.many:
+        _one_to_one(pairs, pairs.present)
+    keep_name = node.op in COMPARISONS and not node.return_bool
+    labels = [_result_labels(m, o, matching, keep_name) for m, o in zip(pairs.labels, pairs.one_labels, strict=True)]
+    message = "multiple matches for labels: grouping labels must ensure unique matches"
+    return merged(Vector(labels, values, present), message).compact()
+
+
+class _Pairs:
+    """Rows of the many side, each beside the row of the one side it meets."""
+
+    def __init__(self, steps: int) -> None:
+        self.labels: list[Labels] = []
+        self.one_labels: list[Labels] = []
+        self.signatures: list[Labels] = []
+        self.many = self.one = np.empty((0, steps))
+        self.present = np.empty((0, steps), bool)
+
+
+def _one_side(one: Vector, matching: Matching, side: str) -> dict[Labels, list[int]]:
+    """Rows by signature; more than one only where they are never present together."""
+    rows: dict[Labels, list[int]] = {}
+    for i, labels in enumerate(one.labels):
+        rows.setdefault(_signature(labels, matching), []).append(i)
+    for signature, members in rows.items():
+        if len(members) > 1 and bool((one.present[members].sum(axis=0) > 1).any()):
+            step = int(np.argmax(one.present[members].sum(axis=0) > 1))
+            twice = sorted(one.labels[i] for i in members if one.present[i, step])[:2]
+            raise QueryFailed(
+                f"found duplicate series for the match group {_show(signature)} on the {side} hand-side of the"
+                f" operation: [{', '.join(_show(labels) for labels in twice)}];many-to-many matching not"
+                " allowed: matching labels must be unique on one side"
+            )
+    return rows
+
+
+def _pairs(
+    many: Vector,
+    one: Vector,
+    one_rows: dict[Labels, list[int]],
+    matching: Matching,
+    many_fill: float | None,
+    one_fill: float | None,
+) -> _Pairs:
+    pairs = _Pairs(many.steps)
+    left: list[int] = []
+    right: list[int] = []
+    met: set[Labels] = set()
+    for i, labels in enumerate(many.labels):
+        signature = _signature(labels, matching)
+        for j in one_rows.get(signature, ()):
+            left.append(i)
+            right.append(j)
+            pairs.signatures.append(signature)
+        met.add(signature)
+    pairs.labels = [many.labels[i] for i in left]
+    pairs.one_labels = [one.labels[j] for j in right]
+    pairs.many, pairs.one = many.values[left], one.values[right]
+    pairs.present = many.present[left] & one.present[right]
+    if one_fill is not None:
+        _fill(pairs, many, one, one_rows, matching, one_fill, absent_one=True)
+    if many_fill is not None:
+        many_rows: dict[Labels, list[int]] = {}
+        for i, labels in enumerate(many.labels):
+            many_rows.setdefault(_signature(labels, matching), []).append(i)
+        _fill(pairs, one, many, many_rows, matching, many_fill, absent_one=False)
+    return pairs
+
+
+def _fill(
+    pairs: _Pairs,
+    have: Vector,
+    lack: Vector,
+    lack_rows: dict[Labels, list[int]],
+    matching: Matching,
+    fill: float,
+    absent_one: bool,
+) -> None:
+    """Adds pairs for what has no partner at a step, with `fill` in the partner's place."""
+    for i, labels in enumerate(have.labels):
+        signature = _signature(labels, matching)
+        partners = lack_rows.get(signature, [])
+        alone = have.present[i] & ~lack.present[partners].any(axis=0)
+        if not alone.any():
+            continue
+        filled = np.full((1, have.steps), fill)
+        own = have.values[i : i + 1]
+        pairs.labels.append(labels if absent_one else signature)
+        pairs.one_labels.append(() if absent_one else labels)
+        pairs.signatures.append(signature)
+        pairs.many = np.concatenate((pairs.many, own if absent_one else filled))
+        pairs.one = np.concatenate((pairs.one, filled if absent_one else own))
+        pairs.present = np.concatenate((pairs.present, alone[None, :]))
+
+
+def _one_to_one(pairs: _Pairs, present: Bools) -> None:
+    seen: dict[Labels, Bools] = {}
+    for signature, here in zip(pairs.signatures, present, strict=True):
+        before = seen.get(signature)
+        if before is not None and bool((before & here).any()):
+            raise QueryFailed(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+            )
+        seen[signature] = here if before is None else before | here
+
+
+def _result_labels(many: Labels, one: Labels, matching: Matching, keep_name: bool) -> Labels:
+    labels = many if keep_name else without_name(many)
+    if not matching.many:
+        if matching.on:
+            return tuple(p for p in labels if p[0] in matching.labels)
+        return tuple(p for p in labels if p[0] not in matching.labels)
+    if not matching.include:
+        return labels
+    other = dict(one)
+    return labels_from({**dict(labels), **{name: other.get(name, "") for name in matching.include}})
+
+
+def _show(labels: Labels) -> str:
+    return "{" + ", ".join(f'{k}="{v}"' for k, v in labels) + "}"

@@ -1,0 +1,100 @@
+"""What bounds a query: time, samples, series, points and memory. Each refusal names the limit and its setting."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from app.config import Limits
+from app.errors import QueryError, QueryFailed, QueryLimit, QueryTimeout, StoreError, StoreUnavailable
+
+_CELL_BYTES = 9
+"""A value and its presence."""
+
+
+@dataclass(slots=True)
+class Context:
+    """One query under way. Not shared between queries; counts what it has used."""
+
+    limits: Limits
+    deadline: float
+    timeout_s: float
+    start_ms: int
+    end_ms: int
+    lookback_ms: int
+    step_ms: int = 0
+    samples: int = 0
+    warnings: dict[str, None] = field(default_factory=dict)
+    infos: dict[str, None] = field(default_factory=dict)
+
+    def remaining_s(self) -> float:
+        """Seconds until the query is out of time. Raises QueryTimeout when it is."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise self._timed_out()
+        return left
+
+    def used_samples(self, n: int) -> None:
+        """Counts samples read. Raises QueryLimit."""
+        self.samples += n
+        if self.samples > self.limits.query_max_samples:
+            raise self._too_many_samples()
+
+    def check_size(self, series: int, steps: int) -> None:
+        """Raises QueryLimit when a vector of this size may not be held, QueryTimeout when time is over."""
+        self.remaining_s()
+        if series > self.limits.query_max_series:
+            raise QueryLimit(
+                f"the query selects {series} series, more than limits.query_max_series = {self.limits.query_max_series}"
+            )
+        if series * steps * _CELL_BYTES > self.limits.query_max_memory:
+            raise QueryLimit(
+                f"the query needs {series} series at {steps} steps in memory, more than"
+                f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
+            )
+
+    def settings(self) -> dict[str, int | str]:
+        """The engine's own bounds for one statement of this query."""
+        return {
+            "max_memory_usage": self.limits.query_max_memory,
+            # whole granules are read, so this one only stops what is far beyond; `used_samples` counts exactly
+            "max_rows_to_read": 2 * self.limits.query_max_samples + 1_000_000,
+            "read_overflow_mode": "throw",
+            "max_result_rows": self.limits.query_max_series,
+            "result_overflow_mode": "throw",
+        }
+
+    def store_error(self, error: StoreError) -> QueryError | StoreUnavailable:
+        """What to raise for an error of the store."""
+        if isinstance(error, StoreUnavailable):
+            return error
+        if error.code == 159:
+            return self._timed_out()
+        if error.code == 241:
+            return QueryLimit(
+                f"the query needs more memory than limits.query_max_memory = {self.limits.query_max_memory} bytes"
+            )
+        if error.code == 158:
+            return self._too_many_samples()
+        if error.code == 396:
+            return QueryLimit(f"the query selects more than limits.query_max_series = {self.limits.query_max_series}")
+        return QueryFailed(f"the store cannot answer: {error}")
+
+    def _too_many_samples(self) -> QueryLimit:
+        return QueryLimit(
+            f"the query reads more samples than limits.query_max_samples = {self.limits.query_max_samples}"
+        )
+
+    def _timed_out(self) -> QueryTimeout:
+        return QueryTimeout(
+            f"the query took longer than {self.timeout_s:g} s"
+            f" (limits.query_timeout = {self.limits.query_timeout // 1000}s)"
+        )
+
+    def warn(self, text: str) -> None:
+        """Adds a warning to the answer, once."""
+        self.warnings[f"PromQL warning: {text}"] = None
+
+    def inform(self, text: str) -> None:
+        """Adds a note to the answer, once."""
+        self.infos[f"PromQL info: {text}"] = None

@@ -1,0 +1,126 @@
+"""The PromQL engine: a query text and times in, a QueryResult out."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from app.config import Limits
+from app.errors import BadQuery, QueryTimeout
+from app.labels import Labels
+from app.query.grid import Grid
+from app.query.promql.ast import Aggregate, Call, Node, Range, Subquery, Text
+from app.query.promql.catalog import SeriesCatalog
+from app.query.promql.context import Context
+from app.query.promql.evaluator import Evaluator, Scalar, Value
+from app.query.promql.leaves import LeafSource
+from app.query.promql.parse import parse
+from app.query.result import Kind, QueryResult
+from app.query.vector import Vector
+from app.store.client import Pool
+
+DEFAULT_LOOKBACK_MS = 300_000
+# floats have infinities and NaN, and PromQL counts on them
+_no_complaints = functools.partial(np.errstate, all="ignore")
+
+
+class PromQLEngine:
+    """Answers PromQL from the store. Methods block and are meant for threads; safe to use from many at once."""
+
+    def __init__(self, pool: Pool, limits: Limits, push_down: bool = True) -> None:
+        self._source = LeafSource(pool, SeriesCatalog())
+        self._limits = limits
+        self._push_down = push_down
+
+    def instant(
+        self, query: str, time_ms: int, *, timeout_s: float | None = None, lookback_ms: int = DEFAULT_LOOKBACK_MS
+    ) -> QueryResult:
+        """The value at one time: a vector, a scalar, a string, or the matrix of a range selector.
+
+        Raises BadQuery, QueryFailed, QueryLimit, QueryTimeout or StoreUnavailable.
+        """
+        node = parse(query)
+        context = self._context(time_ms, time_ms, timeout_s, lookback_ms)
+        evaluator = Evaluator(self._source, context, self._push_down)
+        grid = Grid.at(time_ms)
+        with _no_complaints():
+            if isinstance(node, Range | Subquery):
+                return _matrix(evaluator, node, grid)
+            value = evaluator.evaluate(node, grid)
+        kind: Kind = "vector" if isinstance(value, Vector) else "string" if isinstance(value, Text) else "scalar"
+        return _result(kind, value, grid, context, ordered=_has_order(node))
+
+    def range(
+        self,
+        query: str,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        *,
+        timeout_s: float | None = None,
+        lookback_ms: int = DEFAULT_LOOKBACK_MS,
+    ) -> QueryResult:
+        """The values from start to end, both included, every step: a matrix. Raises as `instant`."""
+        if step_ms <= 0:
+            raise BadQuery("zero or negative query resolution step widths are not accepted. Try a positive integer")
+        if end_ms < start_ms:
+            raise BadQuery("end timestamp must not be before start time")
+        if (end_ms - start_ms) // step_ms > self._limits.query_max_points:
+            raise BadQuery(
+                f"exceeded maximum resolution of {self._limits.query_max_points:,} points per timeseries"
+                f" (limits.query_max_points). Try decreasing the query resolution (?step=XX)"
+            )
+        node = parse(query)
+        if isinstance(node, Range | Subquery | Text):
+            found = "string" if isinstance(node, Text) else "range vector"
+            raise BadQuery(f'invalid expression type "{found}" for range query, must be Scalar or instant Vector')
+        grid = Grid.between(start_ms, end_ms, step_ms)
+        context = self._context(start_ms, end_ms, timeout_s, lookback_ms, step_ms)
+        return _result("matrix", self._evaluated(node, grid, context), grid, context)
+
+    def _evaluated(self, node: Node, grid: Grid, context: Context) -> Value:
+        with _no_complaints():
+            return Evaluator(self._source, context, self._push_down).evaluate(node, grid)
+
+    def _context(
+        self, start_ms: int, end_ms: int, timeout_s: float | None, lookback_ms: int, step_ms: int = 0
+    ) -> Context:
+        allowed = self._limits.query_timeout / 1000
+        timeout = allowed if timeout_s is None else min(timeout_s, allowed)
+        if timeout <= 0:
+            raise QueryTimeout("the query has no time left (timeout)")
+        return Context(self._limits, time.monotonic() + timeout, timeout, start_ms, end_ms, lookback_ms, step_ms)
+
+
+def _has_order(node: Node) -> bool:
+    return (isinstance(node, Call) and node.name.startswith("sort")) or (
+        isinstance(node, Aggregate) and node.op in ("topk", "bottomk")
+    )
+
+
+def _matrix(evaluator: Evaluator, node: Range | Subquery, grid: Grid) -> QueryResult:
+    samples, ends = evaluator.samples(node, grid)
+    nothing = np.empty((0, 0))
+    result = QueryResult("matrix", samples.labels, ends.times, nothing, nothing.astype(bool), raw=samples)
+    return _noted(result, evaluator.context)
+
+
+def _noted(result: QueryResult, context: Context) -> QueryResult:
+    return replace(result, warnings=tuple(context.warnings), infos=tuple(context.infos))
+
+
+def _result(kind: Kind, value: Value, grid: Grid, context: Context, ordered: bool = False) -> QueryResult:
+    if isinstance(value, Text):
+        nothing = np.empty((0, 1))
+        return QueryResult("string", [], grid.times, nothing, nothing.astype(bool), text=value.value)
+    if isinstance(value, Scalar):
+        labels: list[Labels] = [()] if kind == "matrix" else []
+        present = np.ones((1, grid.n), bool)
+        return _noted(QueryResult(kind, labels, grid.times, value.values[None, :], present), context)
+    vector = value.compact()
+    if not ordered:
+        vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
+    return _noted(QueryResult(kind, vector.labels, grid.times, vector.values, vector.present), context)

@@ -1,0 +1,210 @@
+"""Evaluates a tree on a grid: leaves from the store, everything above them on arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.errors import BadQuery
+from app.labels import METRIC_NAME
+from app.query.grid import Grid
+from app.query.promql import aggregate, binary
+from app.query.promql.ast import (
+    Aggregate,
+    AtEdge,
+    Binary,
+    Call,
+    Negate,
+    Node,
+    Number,
+    Range,
+    Selector,
+    Subquery,
+    Text,
+)
+from app.query.promql.calls import CALLS
+from app.query.promql.context import Context
+from app.query.promql.leaves import GRID_FUNCTIONS, INSTANT, INSTANT_TIME, PUSHED_AGGREGATIONS, Leaf, LeafSource
+from app.query.promql.names import RANGE_FUNCTIONS
+from app.query.promql.range_calls import call_range_function, samples_of_vector
+from app.query.result import Samples
+from app.query.vector import Floats, Vector, unnamed
+
+DEFAULT_SUBQUERY_STEP_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A number at every step."""
+
+    values: Floats
+
+
+Value = Vector | Scalar | Text
+
+
+class Evaluator:
+    """Evaluates the nodes of one query. `push_down` False keeps every range function and aggregation on arrays."""
+
+    def __init__(self, source: LeafSource, context: Context, push_down: bool = True) -> None:
+        self._source = source
+        self.context: Context = context
+        self._push_down = push_down
+
+    def evaluate(self, node: Node, grid: Grid) -> Value:
+        """The value of a node at every time of the grid."""
+        self.context.remaining_s()
+        match node:
+            case Number():
+                return Scalar(np.full(grid.n, node.value))
+            case Text():
+                return node
+            case Selector():
+                return self._leaf(INSTANT, node, self.context.lookback_ms, grid)
+            case Negate():
+                inner = self.evaluate(node.expr, grid)
+                if isinstance(inner, Vector):
+                    return unnamed(Vector(inner.labels, -inner.values, inner.present))
+                return Scalar(-self._floats(inner))
+            case Aggregate():
+                return self._aggregate(node, grid)
+            case Binary():
+                return self._binary(node, grid)
+            case Call():
+                return self._call(node, grid)
+            case Range() | Subquery():
+                raise BadQuery("a range vector can only be the argument of a range function")
+
+    def vector(self, node: Node, grid: Grid) -> Vector:
+        """The value of a node that is an instant vector."""
+        value = self.evaluate(node, grid)
+        if not isinstance(value, Vector):
+            raise BadQuery("expected an instant vector")
+        self.context.check_size(len(value), grid.n)
+        return value
+
+    def scalar(self, node: Node, grid: Grid) -> Floats:
+        """The value of a node that is a scalar, at every step."""
+        return self._floats(self.evaluate(node, grid))
+
+    def text(self, node: Node) -> str:
+        """The value of a node that is a string."""
+        if not isinstance(node, Text):
+            raise BadQuery("expected a string")
+        return node.value
+
+    def _floats(self, value: Value) -> Floats:
+        if not isinstance(value, Scalar):
+            raise BadQuery("expected a scalar")
+        return value.values
+
+    def resolve(self, at: int | AtEdge | None) -> int | None:
+        """The time an `@` modifier names."""
+        if at == "start":
+            return self.context.start_ms
+        if at == "end":
+            return self.context.end_ms
+        return at
+
+    def _leaf(self, function: str, selector: Selector, window_ms: int, grid: Grid) -> Vector:
+        at = self.resolve(selector.at)
+        where = grid if at is None else Grid.at(at)
+        leaf = Leaf(function, selector, window_ms, where.shifted(selector.offset_ms))
+        vector = self._source.vector(leaf, self.context)
+        return vector if at is None else vector.broadcast(grid.n)
+
+    def sample_times(self, selector: Selector, grid: Grid) -> Vector:
+        """When the samples an instant selector gives were taken, in seconds."""
+        at = self.resolve(selector.at)
+        where = (grid if at is None else Grid.at(at)).shifted(selector.offset_ms)
+        vector = self._source.vector(Leaf(INSTANT_TIME, selector, self.context.lookback_ms, where), self.context)
+        return vector if at is None else vector.broadcast(grid.n)
+
+    def samples(self, node: Range | Subquery, grid: Grid, before_ms: int = 0) -> tuple[Samples, Grid]:
+        """The samples of a range vector, and the times its windows end at; `before_ms` reads further back."""
+        offset_ms = node.selector.offset_ms if isinstance(node, Range) else node.offset_ms
+        at = self.resolve(node.selector.at if isinstance(node, Range) else node.at)
+        ends = (grid if at is None else Grid.at(at)).shifted(offset_ms)
+        after_ms = ends.start_ms - node.range_ms - before_ms
+        if isinstance(node, Range):
+            return self._source.samples(node.selector, after_ms, ends.end_ms, self.context), ends
+        step_ms = node.step_ms or DEFAULT_SUBQUERY_STEP_MS
+        inner = Grid.between((after_ms // step_ms + 1) * step_ms, ends.end_ms, step_ms)
+        # a series more than none: the grid alone can already be too large
+        self.context.check_size(1, inner.n)
+        return samples_of_vector(self.vector(node.expr, inner), inner), ends
+
+    def _call(self, node: Call, grid: Grid) -> Value:
+        if node.name in RANGE_FUNCTIONS:
+            leaf = node.args[0]
+            if self._push_down and node.name in GRID_FUNCTIONS and isinstance(leaf, Range):
+                vector = self._leaf(node.name, leaf.selector, leaf.range_ms, grid)
+                if node.name == "avg_over_time" and bool((np.isinf(vector.values) & vector.present).any()):
+                    # the engine's sum may have overflown where the mean does not
+                    return call_range_function(self, node, grid)
+                return vector if node.name == "last_over_time" else unnamed(vector)
+            return call_range_function(self, node, grid)
+        result = CALLS[node.name](self, node, grid)
+        return result if isinstance(result, Vector) else Scalar(result)
+
+    def _aggregate(self, node: Aggregate, grid: Grid) -> Vector:
+        pushed = self._pushed(node, grid) if self._push_down else None
+        if pushed is not None:
+            return pushed
+        vector = self.vector(node.expr, grid)
+        if node.op == "count_values":
+            return aggregate.count_values(vector, node.grouping, self.text(_parameter(node)))
+        if node.op == "quantile":
+            q = self.scalar(_parameter(node), grid)
+            self.check_quantile(q)
+            return aggregate.quantile(vector, node.grouping, q)
+        if node.op in ("topk", "bottomk", "limitk"):
+            return aggregate.choose(node.op, vector, node.grouping, self.scalar(_parameter(node), grid))
+        return aggregate.aggregate(node.op, vector, node.grouping)
+
+    def check_quantile(self, q: Floats) -> None:
+        """Warns of a quantile that is none."""
+        bad = ~((q >= 0) & (q <= 1))
+        if bad.any():
+            text = f"{q[bad][0]:g}".replace("nan", "NaN").replace("inf", "Inf")
+            self.context.warn(f"quantile value should be between 0 and 1, got {text}")
+
+    def _pushed(self, node: Aggregate, grid: Grid) -> Vector | None:
+        """The aggregation worked out by the engine, or None where it cannot be."""
+        if node.op not in PUSHED_AGGREGATIONS:
+            return None
+        inner = node.expr
+        if isinstance(inner, Selector):
+            function, selector, window_ms = INSTANT, inner, self.context.lookback_ms
+        elif isinstance(inner, Call) and inner.name in GRID_FUNCTIONS and isinstance(inner.args[0], Range):
+            function, selector, window_ms = inner.name, inner.args[0].selector, inner.args[0].range_ms
+            # without their names two series of two metrics may be one, which is an error only arrays can see
+            if selector.metric is None or METRIC_NAME in node.grouping.labels:
+                return None
+        else:
+            return None
+        at = self.resolve(selector.at)
+        where = (grid if at is None else Grid.at(at)).shifted(selector.offset_ms)
+        vector = self._source.aggregated(
+            Leaf(function, selector, window_ms, where), node.op, node.grouping, self.context
+        )
+        return vector if at is None or vector is None else vector.broadcast(grid.n)
+
+    def _binary(self, node: Binary, grid: Grid) -> Value:
+        left, right = self.evaluate(node.left, grid), self.evaluate(node.right, grid)
+        if isinstance(left, Vector) and isinstance(right, Vector):
+            self.context.check_size(len(left) + len(right), grid.n)
+            operation = binary.sets if node.op in binary.SETS else binary.vectors
+            return operation(node, left, right)
+        if isinstance(left, Vector):
+            return binary.vector_and_scalar(node, left, self._floats(right), swapped=False)
+        if isinstance(right, Vector):
+            return binary.vector_and_scalar(node, right, self._floats(left), swapped=True)
+        return Scalar(binary.scalars(node.op, self._floats(left), self._floats(right)))
+
+
+def _parameter(node: Aggregate) -> Node:
+    if node.param is None:
+        raise BadQuery(f"{node.op} needs a parameter")
+    return node.param

@@ -1,0 +1,287 @@
+"""The leaves of a query: one SQL statement reads the samples of a selector and puts them on the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from app.errors import QueryFailed, StoreError
+from app.labels import METRIC_NAME, Labels, labels_from
+from app.query.grid import Grid
+from app.query.promql.ast import Grouping, Selector
+from app.query.promql.catalog import SeriesCatalog
+from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_condition, series_condition, storable
+from app.query.promql.context import Context
+from app.query.result import Samples, no_samples
+from app.query.vector import Bools, Floats, Vector, empty
+from app.store.client import Pool
+
+STALE_BITS = 0x7FF0000000000002
+"""Prometheus's stale marker (model/value/value.go, StaleNaN)."""
+
+GRID_FUNCTIONS: Mapping[str, str] = {
+    # checked against the array implementation by tests/integration/test_promql_paths.py
+    "avg_over_time": "timeSeriesAvgToGrid",
+    "changes": "timeSeriesChangesToGrid",
+    "count_over_time": "timeSeriesCountToGrid",
+    "delta": "timeSeriesDeltaToGrid",
+    "deriv": "timeSeriesDerivToGrid",
+    "idelta": "timeSeriesInstantDeltaToGrid",
+    "increase": "timeSeriesIncreaseToGrid",
+    "irate": "timeSeriesInstantRateToGrid",
+    "last_over_time": "timeSeriesLastToGrid",
+    "max_over_time": "timeSeriesMaxToGrid",
+    "min_over_time": "timeSeriesMinToGrid",
+    "rate": "timeSeriesRateToGrid",
+    "resets": "timeSeriesResetsToGrid",
+    "sum_over_time": "timeSeriesSumToGrid",
+}
+INSTANT = "instant"
+"""The leaf that is a selector alone: the last sample of the look-back, unless it is a stale marker."""
+INSTANT_TIME = "instant time"
+"""As INSTANT, but the sample's time in seconds instead of its value."""
+
+_PUSHED = {
+    "sum": "sumForEach(grid)",
+    "avg": "sumForEach(grid)",
+    "min": "minForEach(grid)",
+    "max": "maxForEach(grid)",
+    "count": "countForEach(grid)",
+    "group": "countForEach(grid)",
+}
+_NEVER_NEGATIVE = frozenset({"changes", "count_over_time", "increase", "irate", "rate", "resets"})
+"""Functions whose values lose nothing when they are added plainly."""
+_ILL_CONDITIONED = 1e15
+PUSHED_AGGREGATIONS = frozenset(_PUSHED)
+
+_NOT_STALE = f"reinterpretAsUInt64(value) != {STALE_BITS}"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Samples of `selector` in windows (t - window, t] for each t of `grid`, through a function of GRID_FUNCTIONS."""
+
+    function: str
+    selector: Selector
+    window_ms: int
+    grid: Grid
+
+
+class LeafSource:
+    """Reads leaves from the store. Methods block; safe to use from many threads."""
+
+    def __init__(self, pool: Pool, catalog: SeriesCatalog) -> None:
+        self._pool = pool
+        self._catalog = catalog
+
+    def vector(self, leaf: Leaf, context: Context) -> Vector:
+        """A row for each selected series; metric names are kept."""
+        first, last = _reachable(leaf.grid)
+        if first == last:
+            return empty(leaf.grid.n)
+        parameters = Parameters()
+        sql = _grid_sql(leaf, leaf.grid.part(first, last), parameters)
+        rows = self._query(sql, parameters, context)
+        context.used_samples(_total(rows, "samples"))
+        context.check_size(rows.num_rows, leaf.grid.n)
+        if not rows.num_rows:
+            return empty(leaf.grid.n)
+        values, present = _cells(rows, "grid")
+        if leaf.function in (INSTANT, INSTANT_TIME):
+            present = present & (values.view(np.uint64) != STALE_BITS)
+        labels = self._labels(rows, leaf.selector, context)
+        return _padded(Vector(labels, values, present), leaf.grid.n, first, last).compact()
+
+    def aggregated(self, leaf: Leaf, op: str, grouping: Grouping, context: Context) -> Vector | None:
+        """An aggregation of PUSHED_AGGREGATIONS over a leaf, worked out by the engine: a row for each group.
+
+        None when the engine's plain sums lost too many digits, or overflowed where a mean would not.
+        """
+        first, last = _reachable(leaf.grid)
+        if first == last:
+            return empty(leaf.grid.n)
+        parameters = Parameters()
+        sql = _pushed_sql(leaf, leaf.grid.part(first, last), op, grouping, parameters)
+        rows = self._query(sql, parameters, context)
+        context.used_samples(_total(rows, "samples"))
+        context.check_size(_total(rows, "series"), 0)
+        if not rows.num_rows:
+            return empty(leaf.grid.n)
+        values, present = _cells(rows, "value")
+        if not _trustworthy(leaf, op, values, present, rows):
+            return None
+        if op in ("avg", "count", "group"):
+            counts, _ = _cells(rows, "counts")
+            present = counts > 0
+            values = {"avg": values / np.maximum(counts, 1), "count": counts, "group": np.ones_like(counts)}[op]
+        groups = Vector(_group_labels(rows, grouping), values, present)
+        return _padded(groups, leaf.grid.n, first, last).compact()
+
+    def samples(self, selector: Selector, after_ms: int, until_ms: int, context: Context) -> Samples:
+        """The raw samples in (after_ms, until_ms], without stale markers, one at each time."""
+        after_ms, until_ms = storable(after_ms), storable(until_ms)
+        if after_ms >= until_ms:
+            return no_samples()
+        parameters = Parameters()
+        sql = (
+            "-- PromQL: raw samples of a selector\n"
+            "SELECT series_id, timeSeriesGroupArray(ts, value) AS points, count() AS samples\n"
+            f"FROM metric_samples\nWHERE {_where(selector, after_ms, until_ms, parameters)} AND {_NOT_STALE}\n"
+            "GROUP BY series_id"
+        )
+        rows = self._query(sql, parameters, context)
+        context.used_samples(_total(rows, "samples"))
+        context.check_size(rows.num_rows, 0)
+        if not rows.num_rows:
+            return no_samples()
+        points = rows.column("points").combine_chunks()
+        ts, values = (points.flatten().field(i) for i in (0, 1))
+        offsets = points.offsets.to_numpy().astype(np.int64)
+        labels = self._labels(rows, selector, context)
+        return Samples(labels, offsets - offsets[0], ts.cast(pa.int64()).to_numpy(), values.to_numpy())
+
+    def _labels(self, rows: pa.Table, selector: Selector, context: Context) -> list[Labels]:
+        ids = rows.column("series_id").to_numpy()
+        labels = self._catalog.lookup(ids)
+        if labels is None:
+            parameters = Parameters()
+            sql = (
+                "-- PromQL: labels of the selected series\n"
+                "SELECT series_id, toString(any(metric)) AS name, any(labels) AS pairs\nFROM metric_series\n"
+                f"WHERE {series_condition(selector, parameters)}\nGROUP BY series_id"
+            )
+            self._catalog.learn(self._query(sql, parameters, context))
+            labels = self._catalog.lookup(ids)
+        if labels is None:
+            raise QueryFailed("the store holds samples of a series it has no labels of")
+        return labels
+
+    def _query(self, sql: str, parameters: Parameters, context: Context) -> pa.Table:
+        try:
+            return self._pool.query(
+                sql, parameters.values, timeout_s=context.remaining_s(), settings=context.settings()
+            )
+        except StoreError as error:
+            raise context.store_error(error) from error
+
+
+def _where(selector: Selector, after_ms: int, until_ms: int, parameters: Parameters) -> str:
+    return (
+        f"{samples_condition(selector, parameters)}"
+        f" AND ts > {parameters.time(after_ms)} AND ts <= {parameters.time(until_ms)}"
+    )
+
+
+def _grid_sql(leaf: Leaf, grid: Grid, parameters: Parameters) -> str:
+    instant = leaf.function in (INSTANT, INSTANT_TIME)
+    function = "timeSeriesLastToGrid" if instant else GRID_FUNCTIONS[leaf.function]
+    # a marker stays a marker, so that it buries what is before it
+    value = f"if({_NOT_STALE}, toUnixTimestamp64Milli(ts) / 1000, value)" if leaf.function == INSTANT_TIME else "value"
+    step = parameters.add(_decimal(grid.step_ms), "Decimal(18, 3)")
+    window = parameters.add(_decimal(leaf.window_ms), "Decimal(18, 3)")
+    on_grid = (
+        f"{function}({parameters.time(grid.start_ms)}, {parameters.time(grid.end_ms)}, {step}, {window})(ts, {value})"
+    )
+    # a stale marker buries the sample before it in an instant selector; a range does not see it
+    stale = "" if instant else f" AND {_NOT_STALE}"
+    where = _where(leaf.selector, storable(grid.start_ms - leaf.window_ms), grid.end_ms, parameters)
+    return (
+        f"-- PromQL: {leaf.function} of a selector\n"
+        f"SELECT series_id, {on_grid} AS grid, count() AS samples\n"
+        f"FROM metric_samples\nWHERE {where}{stale}\nGROUP BY series_id"
+    )
+
+
+def _pushed_sql(leaf: Leaf, grid: Grid, op: str, grouping: Grouping, parameters: Parameters) -> str:
+    inner = _grid_sql(leaf, grid, parameters)
+    if leaf.function == INSTANT:
+        inner = (
+            "SELECT series_id, samples, arrayMap(v -> if(reinterpretAsUInt64(assumeNotNull(v)) ="
+            f" {STALE_BITS}, NULL, v), grid) AS grid\nFROM (\n{inner}\n)"
+        )
+    counts = ", countForEach(grid) AS counts" if op in ("avg", "count", "group") else ""
+    if _may_cancel(leaf, op):
+        counts += ", max(arrayMax(v -> abs(v), grid)) AS largest"
+    selected = f"{_PUSHED[op]} AS value{counts}, sum(samples) AS samples, count() AS series"
+    if not grouping.labels and not grouping.without:
+        return f"-- PromQL: {op}\nSELECT {selected}\nFROM (\n{inner}\n)\nHAVING series > 0"
+    return (
+        f"-- PromQL: {op} {'without' if grouping.without else 'by'} labels\n"
+        f"SELECT key, {selected}\nFROM (\n{inner}\n) AS s\nINNER JOIN (\n"
+        f"SELECT series_id, {_key_sql(grouping, parameters)} AS key\nFROM metric_series\n"
+        f"WHERE {series_condition(leaf.selector, parameters)}\nGROUP BY series_id\n) AS k USING (series_id)\n"
+        "GROUP BY key"
+    )
+
+
+def _may_cancel(leaf: Leaf, op: str) -> bool:
+    return op in ("sum", "avg") and leaf.function not in _NEVER_NEGATIVE
+
+
+def _trustworthy(leaf: Leaf, op: str, values: Floats, present: Bools, rows: pa.Table) -> bool:
+    if (op == "avg" or leaf.function == "avg_over_time") and bool((np.isinf(values) & present).any()):
+        return False
+    if not _may_cancel(leaf, op):
+        return True
+    largest = rows.column("largest").to_numpy().astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        lost = largest[:, None] > _ILL_CONDITIONED * np.abs(values)
+    return not bool((lost & present & np.isfinite(largest)[:, None]).any())
+
+
+def _key_sql(grouping: Grouping, parameters: Parameters) -> str:
+    if grouping.without:
+        names = parameters.add(list(grouping.labels), "Array(String)")
+        return f"any(mapFilter((name, value) -> value != '' AND NOT has({names}, name), labels))"
+    columns = (
+        "toString(any(metric))" if name == METRIC_NAME else f"any(labels[{parameters.add(name)}])"
+        for name in grouping.labels
+    )
+    return f"[{', '.join(columns)}]"
+
+
+def _group_labels(rows: pa.Table, grouping: Grouping) -> list[Labels]:
+    if not grouping.labels and not grouping.without:
+        return [()]
+    keys = rows.column("key").to_pylist()
+    if grouping.without:
+        return [labels_from(key) for key in keys]
+    return [labels_from(zip(grouping.labels, key, strict=True)) for key in keys]
+
+
+def _cells(rows: pa.Table, column: str) -> tuple[Floats, Bools]:
+    """A column of arrays of one length as [rows, steps] values and their presence."""
+    flat = rows.column(column).combine_chunks().flatten()
+    shape = (rows.num_rows, -1)
+    if not pa.types.is_floating(flat.type):
+        return flat.to_numpy().astype(np.float64).reshape(shape), np.ones((rows.num_rows, 1), bool)
+    # straight from the buffer: a conversion would turn what is absent into NaN, and may lose a NaN's payload
+    values = np.frombuffer(flat.buffers()[1], np.float64)[flat.offset : flat.offset + len(flat)]
+    return values.reshape(shape), flat.is_valid().to_numpy(zero_copy_only=False).reshape(shape)
+
+
+def _reachable(grid: Grid) -> tuple[int, int]:
+    """The steps, from the first to before the last, whose windows meet times the store can hold."""
+    first = max(0, -((grid.start_ms - FIRST_MS) // grid.step_ms))
+    last = min(grid.n, (LAST_MS - grid.start_ms) // grid.step_ms + 1)
+    return (first, last) if first < last else (0, 0)
+
+
+def _padded(vector: Vector, steps: int, first: int, last: int) -> Vector:
+    if last - first == steps:
+        return vector
+    values = np.zeros((len(vector), steps))
+    present = np.zeros((len(vector), steps), bool)
+    values[:, first:last], present[:, first:last] = vector.values, vector.present
+    return Vector(vector.labels, values, present)
+
+
+def _total(rows: pa.Table, column: str) -> int:
+    return int(rows.column(column).to_numpy().sum()) if rows.num_rows else 0
+
+
+def _decimal(ms: int) -> str:
+    return f"{ms // 1000}.{ms % 1000:03d}"

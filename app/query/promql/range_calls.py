@@ -1,0 +1,67 @@
+"""Range functions on arrays: samples, windows, and the function over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.errors import BadQuery
+from app.query.grid import Grid
+from app.query.promql.ast import Call, Node, Range, Subquery
+from app.query.promql.functions import absent, check_factor, labels_of_absent
+from app.query.promql.range_functions import BASELINE_MS, KEEPS_NAME, RANGE_FUNCTIONS
+from app.query.promql.windows import cut
+from app.query.result import Samples
+from app.query.vector import Floats, Vector, unnamed
+
+if TYPE_CHECKING:
+    from app.query.promql.evaluator import Evaluator
+
+
+def samples_of_vector(vector: Vector, grid: Grid) -> Samples:
+    """What a vector has, as samples: absent steps have none."""
+    counts = vector.present.sum(axis=1)
+    times = np.broadcast_to(grid.times, vector.values.shape)
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    return Samples(vector.labels, offsets, times[vector.present], vector.values[vector.present])
+
+
+def _split(node: Call) -> tuple[Range | Subquery, list[Node]]:
+    """(the range vector, the other arguments)."""
+    for i, arg in enumerate(node.args):
+        if isinstance(arg, Range | Subquery):
+            return arg, [*node.args[:i], *node.args[i + 1 :]]
+    raise BadQuery(f"{node.name} needs a range vector")
+
+
+def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
+    """A range function over raw samples or a subquery."""
+    source, rest = _split(node)
+    parameters = [evaluator.scalar(arg, grid) for arg in rest]
+    _check(evaluator, node.name, parameters)
+    samples, ends = evaluator.samples(source, grid, BASELINE_MS if node.name == "increase_exact" else 0)
+    evaluator.context.check_size(len(samples), grid.n)
+    # windows that stand still (@) are evaluated at every step only where parameters may move
+    still = ends.n != grid.n
+    times = np.repeat(ends.times, grid.n) if still and parameters else ends.times
+    windows = cut(samples, times, source.range_ms, grid.times if len(times) == grid.n else None)
+    shape = (len(samples), len(times))
+    if node.name == "absent_over_time":
+        found = absent(labels_of_absent(source), windows.some.reshape(shape))
+        return found.broadcast(grid.n) if still else found
+    per_window = [np.tile(values, len(samples)) for values in parameters]
+    values, present = RANGE_FUNCTIONS[node.name](windows, *per_window)
+    vector = Vector(samples.labels, values.reshape(shape), present.reshape(shape))
+    if shape[1] != grid.n:
+        vector = vector.broadcast(grid.n)
+    vector = vector.compact()
+    return vector if node.name in KEEPS_NAME else unnamed(vector)
+
+
+def _check(evaluator: Evaluator, name: str, parameters: list[Floats]) -> None:
+    if name == "quantile_over_time":
+        evaluator.check_quantile(parameters[0])
+    elif name == "double_exponential_smoothing":
+        check_factor("smoothing", parameters[0])
+        check_factor("trend", parameters[1])

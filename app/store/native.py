@@ -1,0 +1,59 @@
+"""ClickHouse's Native format for the columns of samples: the bytes of the arrays, with a few bytes before each.
+
+An insert of 2,000 rows spends as long in an Arrow reader as in everything else; Native is what the engine holds anyway.
+Format: https://clickhouse.com/docs/interfaces/formats/Native and, for LowCardinality,
+src/DataTypes/Serializations/SerializationLowCardinality.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_LC_VERSION = (1).to_bytes(8, "little")
+_HAS_KEYS_AND_UPDATE = 0x200 | 0x400
+_INDEX_TYPES: tuple[type[np.unsignedinteger], ...] = (np.uint8, np.uint16, np.uint32)
+
+
+def varint(value: int) -> bytes:
+    """An unsigned LEB128 number."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def text(value: str) -> bytes:
+    """A length and UTF-8 bytes."""
+    encoded = value.encode()
+    return varint(len(encoded)) + encoded
+
+
+def block(rows: int, columns: Sequence[tuple[str, str, bytes]]) -> bytes:
+    """A block of `rows` rows from (name, ClickHouse type, encoded values) columns."""
+    parts = [varint(len(columns)), varint(rows)]
+    for name, kind, data in columns:
+        parts += [text(name), text(kind), data]
+    return b"".join(parts)
+
+
+def low_cardinality(names: Sequence[str], codes: npt.NDArray[np.int32]) -> bytes:
+    """The values of a LowCardinality(String) column: `codes` index `names`. Only names in use are sent."""
+    used, position = np.unique(codes, return_inverse=True)
+    # key 0 is the default value, as the engine's own dictionaries have it
+    keys = ["", *(names[i] for i in used.tolist())]
+    width = next(i for i, t in enumerate(_INDEX_TYPES) if len(keys) <= np.iinfo(t).max)
+    return b"".join(
+        [
+            _LC_VERSION,
+            (width | _HAS_KEYS_AND_UPDATE).to_bytes(8, "little"),
+            len(keys).to_bytes(8, "little"),
+            *map(text, keys),
+            len(position).to_bytes(8, "little"),
+            (position + 1).astype(_INDEX_TYPES[width]).tobytes(),
+        ]
+    )

@@ -1,0 +1,54 @@
+"""The service's own metrics, in one list with their meanings. Exposed at /metrics and scraped by the service itself."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+# a series of its own for each counter's birth tells nobody anything here
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REGISTRY = CollectorRegistry()
+
+INGEST_ROWS = Counter("watchhouse_ingest_rows", "Rows kept in the store.", ["signal"], registry=REGISTRY)
+INGEST_COMMITS = Counter(
+    "watchhouse_ingest_commits", "Group commits by result.", ["signal", "result"], registry=REGISTRY
+)
+INGEST_WAITING = Gauge("watchhouse_ingest_waiting_rows", "Rows taken but not kept yet.", ["signal"], registry=REGISTRY)
+INGEST_REFUSED = Counter(
+    "watchhouse_ingest_refused_rows", "Rows refused because the queue was full.", ["signal"], registry=REGISTRY
+)
+RECEIVED = Counter("watchhouse_received_rows", "Rows taken from senders.", ["receiver"], registry=REGISTRY)
+DROPPED = Counter("watchhouse_dropped_rows", "Rows not taken, by reason.", ["receiver", "reason"], registry=REGISTRY)
+TRUNCATED = Counter(
+    "watchhouse_truncated_lines", "Log lines cut to limits.max_log_line_bytes before they were kept.", registry=REGISTRY
+)
+SCRAPES = Counter(
+    "watchhouse_scrapes",
+    "Scrapes by result: ok, failed (no page), refused (its page), skipped (queue full), missed (a slot passed).",
+    ["result"],
+    registry=REGISTRY,
+)
+REQUEST_SECONDS = Histogram(
+    "watchhouse_http_request_seconds", "Time to answer HTTP requests.", ["route", "code"], registry=REGISTRY
+)
+ALERTS = Gauge("watchhouse_alerts", "Alerts known to the alert manager.", registry=REGISTRY)
+ALERT_GROUPS = Gauge("watchhouse_alert_groups", "Groups of alerts that are notified about.", registry=REGISTRY)
+ALERT_NOTIFICATIONS = Counter(
+    "watchhouse_alert_notifications",
+    "Attempts to notify, by kind of receiver and result.",
+    ["integration", "result"],
+    registry=REGISTRY,
+)
+ALERT_STATE_FAILURES = Counter(
+    "watchhouse_alert_state_failures", "Writes of alert state that failed and are tried again.", registry=REGISTRY
+)
+SLO_CYCLE_SECONDS = Histogram(
+    "watchhouse_slo_cycle_seconds", "Time to count and judge all SLOs once, without reading history.", registry=REGISTRY
+)
+SLO_FAILURES = Counter("watchhouse_slo_failures", "Times an SLO could not be counted.", registry=REGISTRY)
+
+for _signal in ("metrics", "logs"):
+    for _result in ("kept", "failed"):
+        INGEST_COMMITS.labels(_signal, _result)
+    for _metric in (INGEST_ROWS, INGEST_WAITING, INGEST_REFUSED):
+        _metric.labels(_signal)

@@ -1,0 +1,66 @@
+"""The protobuf messages of Prometheus remote write 1.0 (prometheus/prometheus, prompb/remote.proto and types.proto).
+
+Only the fields that are read are declared; others are skipped by the protobuf library as the format has it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_F = descriptor_pb2.FieldDescriptorProto
+_MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
+    "Label": [(1, "name", _F.TYPE_BYTES, False), (2, "value", _F.TYPE_BYTES, False)],
+    "Sample": [(1, "value", _F.TYPE_DOUBLE, False), (2, "timestamp", _F.TYPE_INT64, False)],
+    "TimeSeries": [
+        (1, "labels", "Label", True),
+        (2, "samples", "Sample", True),
+        (4, "histograms", _F.TYPE_BYTES, True),
+    ],
+    "MetricMetadata": [
+        (1, "type", _F.TYPE_INT32, False),
+        (2, "metric_family_name", _F.TYPE_STRING, False),
+        (4, "help", _F.TYPE_STRING, False),
+        (5, "unit", _F.TYPE_STRING, False),
+    ],
+    "WriteRequest": [(1, "timeseries", "TimeSeries", True), (3, "metadata", "MetricMetadata", True)],
+}
+_PACKAGE = "watchhouse.remote"
+
+METADATA_TYPES = (
+    "unknown",
+    "counter",
+    "gauge",
+    "histogram",
+    "gaugehistogram",
+    "summary",
+    "info",
+    "stateset",
+)
+"""Metric types by their number in MetricMetadata."""
+
+
+def _build() -> dict[str, type[Any]]:
+    file = descriptor_pb2.FileDescriptorProto(name="watchhouse/remote.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for number, field, kind, repeated in fields:
+            entry = message.field.add(
+                name=field, number=number, label=_F.LABEL_REPEATED if repeated else _F.LABEL_OPTIONAL
+            )
+            if isinstance(kind, str):
+                entry.type, entry.type_name = _F.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+            else:
+                entry.type = kind
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
+    }
+
+
+_classes = _build()
+TimeSeries: Any = _classes["TimeSeries"]
+MetricMetadata: Any = _classes["MetricMetadata"]
+WriteRequest: Any = _classes["WriteRequest"]

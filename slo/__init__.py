@@ -1,0 +1,1 @@
+"""Service level objectives: specs, counting, burn rates, budgets and their alerts."""

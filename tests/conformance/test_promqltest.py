@@ -1,0 +1,50 @@
+"""Prometheus's own PromQL test scripts against the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config import Limits
+from app.query.promql.engine import PromQLEngine
+from app.store.client import Pool
+from tests.conformance.promqltest_runner import run_script
+
+FOLDER = Path(os.environ.get("WATCHHOUSE_PROMQLTEST_DIR", "../shared/oracles/promqltest"))
+
+FLOORS = {
+    # file: how many of its evals pass at least. These numbers may only rise.
+    "aggregators.test": 122,
+    "at_modifier.test": 78,
+    "functions.test": 379,
+    "histograms.test": 55,
+    "info.test": 1,
+    "literals.test": 25,
+    "native_histograms.test": 0,
+    "operators.test": 145,
+    "selectors.test": 31,
+    "staleness.test": 17,
+    "subquery.test": 32,
+}
+
+
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+@pytest.mark.parametrize("name", sorted(FLOORS))
+def test_prometheus_own_scripts(
+    name: str, push_down: bool, embedded_pool: Pool, record_property: Callable[[str, object], None]
+) -> None:
+    """As many evals of each script pass as did before, with work pushed into the engine and on arrays alone."""
+    script = FOLDER / name
+    if not script.is_file():
+        pytest.skip(f"no Prometheus test scripts in {FOLDER} (WATCHHOUSE_PROMQLTEST_DIR)")
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    evals, failures = run_script(script.read_text(encoding="utf-8"), embedded_pool, engine)
+    passed = evals - len(failures)
+    record_property("passed", f"{passed} of {evals}")
+    print(f"{name}: {passed} of {evals} pass")
+    for command, reason in failures:
+        print(f"  {name}:{command.line}: {command.query}\n    {reason}")
+    assert passed >= FLOORS[name]

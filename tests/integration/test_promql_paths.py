@@ -1,0 +1,187 @@
+"""The two ways of a query, pushed into the engine and on arrays, agree; and what holds of both."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.config import Limits
+from app.errors import BadQuery, QueryLimit, QueryTimeout
+from app.query.promql.engine import PromQLEngine
+from app.query.promql.leaves import GRID_FUNCTIONS, PUSHED_AGGREGATIONS
+from app.query.result import QueryResult
+from app.store.client import Pool
+from ingest.batch import STALE_NAN_BITS
+from tests.integration.promql_world import put, series
+
+T0 = 1_700_000_000_000
+STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
+
+values = st.one_of(
+    st.floats(-1e6, 1e6, allow_subnormal=False),
+    st.integers(0, 1000).map(float),
+    st.sampled_from([0.0, 1.0, math.nan, math.inf, -math.inf, STALE]),
+)
+# twice the same time is one sample
+one_series = st.lists(st.tuples(st.integers(0, 600), values), min_size=1, max_size=40).map(
+    lambda points: sorted({at: (T0 + at * 1000, value) for at, value in points}.values())
+)
+queries = st.one_of(
+    st.just("m"),
+    st.builds("{}(m[{}s])".format, st.sampled_from(sorted(GRID_FUNCTIONS)), st.sampled_from([30, 60, 181])),
+).flatmap(
+    lambda inner: st.one_of(
+        st.just(inner),
+        st.builds(
+            "{} {} ({})".format,
+            st.sampled_from(sorted(PUSHED_AGGREGATIONS)),
+            st.sampled_from(["", "by (a)", "by (a, nothing)", "without (i)", "by (__name__, a)"]),
+            st.just(inner),
+        ),
+    )
+)
+
+
+def assert_same(a: QueryResult, b: QueryResult, tolerance: float = 1e-9) -> None:
+    """Same series, same presence, values equal but for rounding."""
+    assert a.labels == b.labels
+    for i in range(len(a.labels)):
+        np.testing.assert_array_equal(a.series(i)[0], b.series(i)[0])
+        np.testing.assert_allclose(a.series(i)[1], b.series(i)[1], rtol=tolerance, atol=1e-6)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(one_series, min_size=1, max_size=4), queries, st.integers(0, 20), st.sampled_from([7_000, 30_000]))
+def test_pushed_and_array_paths_agree(
+    embedded_pool: Pool, data: list[list[tuple[int, float]]], query: str, offset: int, step_ms: int
+) -> None:
+    """Whatever the samples (NaN, infinities, stale markers, gaps), both paths give the same answer."""
+    for table in ("metric_samples", "metric_series"):
+        embedded_pool.command(f"TRUNCATE TABLE {table}")
+    put(embedded_pool, {series("m", i=str(i), a=str(i % 2)): points for i, points in enumerate(data)})
+    limits = Limits()
+    times = (T0 + offset * 1000, T0 + 650_000, step_ms)
+    pushed = PromQLEngine(embedded_pool, limits).range(query, *times)
+    arrays = PromQLEngine(embedded_pool, limits, push_down=False).range(query, *times)
+    assert_same(pushed, arrays)
+
+
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_rate_is_extrapolated_as_prometheus_does(embedded_pool: Pool, push_down: bool) -> None:
+    """A counter with a reset inside the window, worked out by hand after extrapolatedRate."""
+    points = [(T0 + t * 1000, v) for t, v in ((5, 1.0), (15, 3.0), (20, 4.0), (30, 2.0), (45, 7.0))]
+    put(embedded_pool, {series("c_total"): points})
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    result = engine.instant("increase(c_total[30s])", T0 + 45_000)
+    # 20 to 45: up by 2 after a reset of 4, and 5: 7 in 25 s; 5 s to the start are less than 1.1 gaps of 12.5 s
+    assert result.values[0, 0] == pytest.approx(7 * 30 / 25, rel=1e-12)
+
+
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_a_stale_marker_buries_a_sample(embedded_pool: Pool, push_down: bool) -> None:
+    """After a stale marker an instant selector has nothing, and an aggregation over it neither; a range does."""
+    put(embedded_pool, {series("m"): [(T0, 1.0), (T0 + 10_000, 2.0), (T0 + 20_000, STALE), (T0 + 40_000, 5.0)]})
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    for query in ("m", "sum(m)", "count(m)", "timestamp(m)"):
+        result = engine.range(query, T0, T0 + 40_000, 10_000)
+        assert result.present.tolist() == [[True, True, False, False, True]], query
+    assert engine.instant("count_over_time(m[1m])", T0 + 40_000).values.tolist() == [[3.0]]
+    assert engine.instant("m", T0 + 341_000).labels == []
+
+
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_a_sample_written_twice_counts_once(embedded_pool: Pool, push_down: bool) -> None:
+    """Writing the same samples again changes no answer."""
+    points = [(T0 + i * 15_000, float(i)) for i in range(20)]
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    questions = ["count_over_time(m[2m])", "sum_over_time(m[2m])", "rate(m[2m])", "avg_over_time(m[2m])", "m[1m]"]
+    questions += ["stddev_over_time(m[2m])", "changes(m[2m])", "sum(m)", "quantile_over_time(0.3, m[2m])"]
+    put(embedded_pool, {series("m"): points})
+    once = [engine.instant(q, T0 + 290_000) for q in questions]
+    put(embedded_pool, {series("m"): points})
+    twice = [engine.instant(q, T0 + 290_000) for q in questions]
+    for a, b in zip(once, twice, strict=True):
+        assert_same(a, b, 0)
+
+
+def test_increase_exact_of_adjacent_windows_adds_up(embedded_pool: Pool) -> None:
+    """Hours of increase_exact sum to what the counter went up by, resets included, however the samples lie."""
+    generator = np.random.default_rng(3)
+    at = np.cumsum(generator.integers(1, 50_000, 400))
+    steps = generator.integers(0, 9, 400).astype(float)
+    value = np.cumsum(steps)
+    value[200:] -= value[200] - steps[200]  # restarted between 199 and 200
+    put(embedded_pool, {series("c_total"): list(zip((T0 + at).tolist(), value.tolist(), strict=True))})
+    engine = PromQLEngine(embedded_pool, Limits())
+    end = (int(T0 + at[-1]) // 60_000 + 1) * 60_000
+    start = T0 // 60_000 * 60_000 + 60_000
+    result = engine.range("increase_exact(c_total[1m])", start, end, 60_000)
+    total = float(result.values[result.present].sum())
+    assert total == pytest.approx(steps[1:].sum(), abs=1e-9)
+
+
+def test_increase_exact_without_a_baseline_counts_from_the_first_sample(embedded_pool: Pool) -> None:
+    """A counter that is new, or was away for more than five minutes, starts at its first sample."""
+    points = [(T0 + t * 1000, v) for t, v in ((10, 50.0), (20, 53.0), (420, 90.0), (430, 91.0))]
+    put(embedded_pool, {series("c_total"): points})
+    engine = PromQLEngine(embedded_pool, Limits())
+    assert engine.instant("increase_exact(c_total[1m])", T0 + 60_000).values.tolist() == [[3.0]]
+    assert engine.instant("increase_exact(c_total[1m])", T0 + 440_000).values.tolist() == [[1.0]]
+    assert engine.instant("increase_exact(c_total[7m])", T0 + 435_000).values.tolist() == [[41.0]]
+
+
+@pytest.mark.parametrize(
+    ("limits", "query", "says"),
+    [
+        ({"query_max_samples": 100}, "rate(m[5m])", "limits.query_max_samples = 100"),
+        ({"query_max_samples": 100}, "m[1h]", "limits.query_max_samples = 100"),
+        ({"query_max_series": 3}, "m", "limits.query_max_series = 3"),
+        ({"query_max_series": 3}, "sum(m)", "limits.query_max_series = 3"),
+        ({"query_max_memory": 1000}, "m", "limits.query_max_memory = 1000"),
+        ({"query_max_memory": 100_000}, "sum_over_time(m[1d:1ms])", "limits.query_max_memory = 100000"),
+    ],
+)
+def test_each_limit_refuses_by_its_name(embedded_pool: Pool, limits: dict[str, int], query: str, says: str) -> None:
+    """What a query may not use is refused with the limit's name and value."""
+    put(embedded_pool, {series("m", i=str(i)): [(T0 + k * 1000, 1.0) for k in range(60)] for i in range(5)})
+    engine = PromQLEngine(embedded_pool, Limits.model_validate(limits))
+    with pytest.raises(QueryLimit, match=says):
+        engine.instant(query, T0 + 60_000)
+
+
+def test_points_and_time_are_limited(embedded_pool: Pool) -> None:
+    """More than 11,000 points a series is bad data, as in Prometheus; a query without time left times out."""
+    engine = PromQLEngine(embedded_pool, Limits())
+    with pytest.raises(BadQuery, match="exceeded maximum resolution of 11,000 points"):
+        engine.range("m", 0, 11_001_000, 1000)
+    with pytest.raises(QueryTimeout, match=r"limits\.query_timeout"):
+        engine.instant("m", 0, timeout_s=1e-9)
+
+
+def test_what_is_not_there_fails_by_name_before_any_sql(embedded_pool: Pool) -> None:
+    """A function or aggregation that is not supported is refused by name, even deep in a query."""
+    embedded_pool.command("DROP TABLE metric_samples")
+    engine = PromQLEngine(embedded_pool, Limits())
+    for query, name in (("sum(rate(m[5m])) + info(m)", 'function "info"'), ("limit_ratio(0.5, m)", '"limit_ratio"')):
+        with pytest.raises(BadQuery, match=f"{name} is not supported yet"):
+            engine.instant(query, T0)
+
+
+def test_user_text_never_becomes_sql(embedded_pool: Pool) -> None:
+    """Quotes, backslashes and comment signs in matchers and groupings are only text."""
+    nasty = "a'b\\c\"d -- {x:String} */ `\n"
+    put(embedded_pool, {series("m", path=nasty): [(T0, 1.0)]})
+    engine = PromQLEngine(embedded_pool, Limits())
+    quoted = nasty.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    for query in (f'm{{path="{quoted}"}}', f'm{{path!~"x{{1}}\'", path="{quoted}"}}', "sum by (path) (m)"):
+        result = engine.instant(query, T0)
+        assert [dict(labels)["path"] for labels in result.labels] == [nasty]
+    assert engine.instant('sum by ("it\'s") (m)', T0).labels == [()]

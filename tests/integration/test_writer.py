@@ -1,0 +1,87 @@
+"""The writer: what is acknowledged is kept, and memory is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from app.config import Limits
+from app.errors import Overloaded
+from app.labels import labels_from
+from app.store.client import Pool
+from ingest.batch import STALE_NAN_BITS, LogBatch, MetricBatch
+from ingest.writer import Writer
+
+
+@pytest.fixture
+async def writer(store_pool: Pool) -> AsyncIterator[Writer]:
+    """A started writer."""
+    writer = Writer(store_pool, Limits())
+    await writer.start()
+    yield writer
+    await writer.stop()
+
+
+def samples(writer: Writer, n: int, ts_ms: int = 1_700_000_000_000) -> MetricBatch:
+    """n samples of n series at one time."""
+    index = writer.series.current
+    refs = [index.ref(labels_from({"__name__": "m", "i": str(i)})) for i in range(n)]
+    return MetricBatch(index, np.array(refs, np.int32), np.full(n, ts_ms, np.int64), np.arange(n, dtype=np.float64))
+
+
+async def test_an_acknowledged_batch_can_be_read(writer: Writer, store_pool: Pool) -> None:
+    """When write_metrics returns, every sample and its series are in the store."""
+    await asyncio.gather(*(writer.write_metrics(samples(writer, 100, 1_700_000_000_000 + i)) for i in range(20)))
+    assert store_pool.command("SELECT count() FROM metric_samples") == 2000
+    rows = store_pool.query("SELECT labels['i'] AS i FROM metric_series FINAL").column("i").to_pylist()
+    assert sorted(map(int, rows)) == list(range(100))
+
+
+async def test_stale_marker_keeps_its_bits(writer: Writer, store_pool: Pool) -> None:
+    """A stale NaN comes back with its payload."""
+    batch = samples(writer, 1)
+    await writer.write_metrics(
+        MetricBatch(batch.index, batch.refs, batch.ts_ms, np.array([STALE_NAN_BITS], np.uint64).view(np.float64))
+    )
+    assert store_pool.query("SELECT reinterpretAsUInt64(value) AS v FROM metric_samples").column("v").to_pylist() == [
+        STALE_NAN_BITS
+    ]
+
+
+async def test_a_full_queue_refuses_and_says_which_limit(store_pool: Pool) -> None:
+    """Past the bound a batch is refused at once, by the limit's name; what was taken before is kept."""
+    writer = Writer(store_pool, Limits(ingest_queue_rows=150))
+    await writer.start()
+    first = writer.enqueue_metrics(samples(writer, 100))
+    with pytest.raises(Overloaded, match="ingest_queue_rows = 150"):
+        writer.enqueue_metrics(samples(writer, 100))
+    await first
+    await writer.stop()
+    assert store_pool.command("SELECT count() FROM metric_samples") == 100
+
+
+async def test_stop_commits_what_waits(store_pool: Pool) -> None:
+    """A batch nobody waits for is in the store when stop returns."""
+    writer = Writer(store_pool, Limits.model_validate({"commit_delay": "60s"}))
+    await writer.start()
+    waiting = writer.enqueue_metrics(samples(writer, 10))
+    await writer.stop()
+    await waiting
+    assert store_pool.command("SELECT count() FROM metric_samples") == 10
+
+
+async def test_log_lines_keep_their_order_and_attributes(writer: Writer, store_pool: Pool) -> None:
+    """Lines of one timestamp come back in the order they were added."""
+    index = writer.streams.current
+    batch = LogBatch(index)
+    ref = index.ref(labels_from({"container": "web", "pod": "web-1"}))
+    for i in range(500):
+        batch.add(ref, 1_700_000_000_000_000_000, f"line {i} 한국어", {"n": str(i)})
+    await writer.write_logs(batch)
+    rows = store_pool.query("SELECT service, body, attributes['n'] AS n FROM logs ORDER BY ts, seq").to_pylist()
+    assert [r["body"] for r in rows] == [f"line {i} 한국어" for i in range(500)]
+    assert [r["n"] for r in rows] == [str(i) for i in range(500)]
+    assert rows[0]["service"] == "web"

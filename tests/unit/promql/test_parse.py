@@ -1,0 +1,77 @@
+"""Query text to tree."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.errors import BadQuery
+from app.labels import Matcher, MatchOp
+from app.query.promql.ast import Aggregate, Binary, Call, Grouping, Negate, Number, Range, Selector, Subquery, Text
+from app.query.promql.parse import parse, parse_selector
+
+
+def name(value: str) -> Matcher:
+    """The matcher of a metric name."""
+    return Matcher("__name__", MatchOp.EQUAL, value)
+
+
+def test_selectors_keep_matchers_offset_and_at() -> None:
+    """All four matchers, a negative offset, and an @ before the epoch, come out as written."""
+    node = parse('m{a="1",b!="2",c=~"3.*",d!~"4"} offset -5m')
+    assert isinstance(node, Selector)
+    assert [str(m) for m in node.alternatives[0]] == ['__name__="m"', 'a="1"', 'b!="2"', 'c=~"3.*"', 'd!~"4"']
+    assert node.offset_ms == -300_000
+    assert parse("m @ 10.5") == Selector(((name("m"),),), at=10_500)
+    assert parse("m @ -10.5") == Selector(((name("m"),),), at=-10_500)
+    assert parse("m @ start() offset 1m") == Selector(((name("m"),),), 60_000, "start")
+
+
+def test_or_between_matchers_gives_alternatives() -> None:
+    """`{a="1" or b="2"}` selects by either."""
+    node = parse('{a="1" or b="2"}')
+    assert isinstance(node, Selector)
+    assert len(node.alternatives) == 2
+    assert node.metric is None
+
+
+def test_structure() -> None:
+    """Ranges, subqueries, calls, aggregations and operators have nodes of their own; brackets have none."""
+    assert parse("rate(m[5m])") == Call("rate", (Range(Selector(((name("m"),),)), 300_000),))
+    assert parse("(m)[10m:30s] offset 1m") == Subquery(Selector(((name("m"),),)), 600_000, 30_000, 60_000)
+    assert parse("sum without (a) (m)") == Aggregate("sum", Selector(((name("m"),),)), Grouping(("a",), True))
+    assert parse("-m") == Negate(Selector(((name("m"),),)))
+    assert parse("-1") == Number(-1.0)
+    assert parse('"text"') == Text("text")
+    node = parse("a * on (x) group_left (y) b")
+    assert isinstance(node, Binary)
+    assert (node.matching.on, node.matching.many, node.matching.include) == (True, "left", ("y",))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sum(", "unclosed"),
+        ("m{", "unexpected"),
+        ('m{a=~"("}', "regex"),
+        ("rate(m)", "matrix"),
+        ("holt_winters(m[5m], 1, 1)", "holt_winters"),
+        ("info(m)", 'function "info" is not supported yet'),
+        ("histogram_count(m)", 'function "histogram_count" is not supported yet'),
+        ("limit_ratio(0.1, m)", 'aggregation "limit_ratio" is not supported yet'),
+        ("(" * 300 + "1" + ")" * 300, "nested deeper"),
+        ("-" * 5000 + "1", "nested deeper"),
+        ("m + " * 30_000 + "m", "longer than"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(text: str, says: str) -> None:
+    """Wrong text, and what is not there yet, is a BadQuery; nothing overflows a stack."""
+    with pytest.raises(BadQuery, match=says):
+        parse(text)
+
+
+def test_a_match_parameter_is_a_plain_selector() -> None:
+    """Functions, offsets and ranges are no series selectors."""
+    assert parse_selector('{a="b"}').alternatives == ((Matcher("a", MatchOp.EQUAL, "b"),),)
+    for text in ("rate(m[5m])", "m offset 5m", "m[5m]", "1"):
+        with pytest.raises(BadQuery):
+            parse_selector(text)

@@ -1,0 +1,119 @@
+"""Alertmanager's file: what is right is read, what is wrong is told with its place, and no secret gets out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from alerting.config import check_alertmanager, load_alertmanager
+from app.errors import ConfigError
+
+FILES = Path(__file__).parent.parent / "fixtures" / "alertmanager"
+GOOD = sorted((FILES / "good").glob("*.yml"))
+BAD = sorted((FILES / "bad").glob("*.yml"))
+SECRET = "HUSH"
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_mistake_is_told_with_line_and_key(path: Path) -> None:
+    """Each file has one mistake; the first line of the file says what is told, and nothing else is."""
+    line, _, told = path.read_text().split("\n", 1)[0].removeprefix("# ").partition(": ")
+    with pytest.raises(ConfigError) as caught:
+        load_alertmanager(path)
+    assert [str(p) for p in caught.value.problems] == [f"{path}:{line}: {told}"]
+
+
+def test_every_wrong_matcher_of_a_list_is_told(tmp_path: Path) -> None:
+    """Two wrong matchers of one list are two mistakes, each with its line; the right one between is none."""
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(
+        "receivers: [{name: a}]\nroute:\n  receiver: a\n  routes:\n    - matchers:\n"
+        '        - severity=~"("\n        - a=b\n        - nope\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_alertmanager(path)
+    assert [(p.line, p.key) for p in caught.value.problems] == [
+        (6, "route.routes[0].matchers[0]"),
+        (8, "route.routes[0].matchers[2]"),
+    ]
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Mistakes of form and mistakes between parts come together, in the order of the file."""
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(
+        "global: {resolve_timout: 5m}\n"
+        "route:\n  receiver: tem\n  group_by: [a, a]\n  group_interval: 0s\n"
+        "receivers:\n  - name: team\n    slack_configs: [{chanel: x}]\n  - name: team\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_alertmanager(path)
+    assert [p.key for p in caught.value.problems] == [
+        "global.resolve_timout",
+        "route.receiver",
+        "route.group_by[1]",
+        "route.group_interval",
+        "receivers[0].slack_configs[0]",
+        "receivers[0].slack_configs[0].chanel",
+        "receivers[1].name",
+    ]
+
+
+@pytest.mark.parametrize("path", [*GOOD, *BAD], ids=lambda path: path.stem)
+def test_no_secret_is_shown(path: Path) -> None:
+    """Neither an error, a repr, a dump nor a notice holds what a file keeps secret."""
+    try:
+        config = load_alertmanager(path)
+    except ConfigError as error:
+        shown = f"{error} {error!r} {error.problems!r} {error.__cause__!r} {error.__context__!r}"
+    else:
+        shown = f"{config} {config!r} {config.model_dump()} {config.model_dump_json()} {config.redacted_yaml()}"
+        shown += " ".join(check_alertmanager(path))
+    assert SECRET not in shown
+
+
+def test_what_is_read_and_not_used_is_told() -> None:
+    """Templates, receiver types that are not sent, and time intervals are named at check time."""
+    notices = [text.split(": ", 1)[1] for text in check_alertmanager(FILES / "good" / "everything.yml")]
+    assert "receivers[1].pagerduty_configs: not sent yet (receiver 'pager')" in notices
+    assert "receivers[0].slack_configs[0].title: templates come later; the default message is used" in notices
+    assert any(text.startswith("time_intervals: ") for text in notices)
+    assert not any("slack_configs[0].pretext" in text for text in notices)
+
+
+def test_a_small_file_has_no_notices() -> None:
+    """A file of which everything is used is told nothing about."""
+    assert check_alertmanager(FILES / "good" / "small.yml") == []
+
+
+def test_repeating_faster_than_the_group_is_told(tmp_path: Path) -> None:
+    """A repeat_interval below the group_interval is right, and told."""
+    path = tmp_path / "alertmanager.yml"
+    path.write_text("route: {receiver: a, repeat_interval: 1m}\nreceivers: [{name: a}]\n")
+    assert "route.repeat_interval: is less than group_interval" in check_alertmanager(path)[0]
+
+
+def test_files_are_taken_from_the_folder(tmp_path: Path) -> None:
+    """A relative path of a secret is relative to the file that names it."""
+    path = tmp_path / "alertmanager.yml"
+    path.write_text("global: {slack_api_url_file: slack}\nroute: {receiver: a}\nreceivers: [{name: a}]\n")
+    assert load_alertmanager(path).global_.slack_api_url_file == tmp_path / "slack"
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_amtool_takes_what_we_take(path: Path) -> None:
+    """Alertmanager's own checker accepts the same files."""
+    if shutil.which("amtool") is None:
+        pytest.skip("amtool is not installed (Debian: prometheus-alertmanager)")
+    assert subprocess.run(["amtool", "check-config", str(path)], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_amtool_refuses_what_we_refuse(path: Path) -> None:
+    """Alertmanager's own checker refuses the same files."""
+    if shutil.which("amtool") is None:
+        pytest.skip("amtool is not installed (Debian: prometheus-alertmanager)")
+    assert subprocess.run(["amtool", "check-config", str(path)], capture_output=True).returncode != 0
