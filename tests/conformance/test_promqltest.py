@@ -21,7 +21,7 @@ FLOORS = {
     "at_modifier.test": 78,
     "functions.test": 379,
     "histograms.test": 55,
-    "info.test": 1,
+    "info.test": 46,
     "literals.test": 25,
     "native_histograms.test": 0,
     "operators.test": 145,

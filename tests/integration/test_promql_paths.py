@@ -170,7 +170,10 @@ def test_what_is_not_there_fails_by_name_before_any_sql(embedded_pool: Pool) -> 
     """A function or aggregation that is not supported is refused by name, even deep in a query."""
     embedded_pool.command("DROP TABLE metric_samples")
     engine = PromQLEngine(embedded_pool, Limits())
-    for query, name in (("sum(rate(m[5m])) + info(m)", 'function "info"'), ("limit_ratio(0.5, m)", '"limit_ratio"')):
+    for query, name in (
+        ("sum(rate(m[5m])) + histogram_avg(m)", 'function "histogram_avg"'),
+        ("limit_ratio(0.5, m)", '"limit_ratio"'),
+    ):
         with pytest.raises(BadQuery, match=f"{name} is not supported yet"):
             engine.instant(query, T0)
 
@@ -185,3 +188,30 @@ def test_user_text_never_becomes_sql(embedded_pool: Pool) -> None:
         result = engine.instant(query, T0)
         assert [dict(labels)["path"] for labels in result.labels] == [nasty]
     assert engine.instant('sum by ("it\'s") (m)', T0).labels == [()]
+
+
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_an_infinity_that_left_the_window_is_forgotten(embedded_pool: Pool, push_down: bool) -> None:
+    """The engine moves its sums from window to window; one infinity must not spoil all that follow."""
+    put(embedded_pool, {series("m"): [(T0, math.inf), (T0 + 6000, 0.0), (T0 + 7000, 0.0)]})
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    for query in ("rate(m[30s])", "sum(rate(m[30s]))", "max(increase(m[30s]))"):
+        result = engine.range(query, T0 + 3000, T0 + 31_000, 7000)
+        assert (result.present[0, -1], result.values[0, -1]) == (True, 0.0), query
+
+
+def test_info_adds_the_labels_of_the_info_series_of_the_time(embedded_pool: Pool) -> None:
+    """Instance and job join; the newest info series counts; what has none stays as it is unless a label is asked."""
+    world = {
+        series("up", instance="a", job="j"): [(T0, 1.0), (T0 + 60_000, 1.0)],
+        series("up", instance="b", job="j"): [(T0, 0.0), (T0 + 60_000, 0.0)],
+        series("target_info", instance="a", job="j", version="1"): [(T0, 1.0)],
+        series("target_info", instance="a", job="j", version="2"): [(T0 + 60_000, 1.0)],
+    }
+    put(embedded_pool, world)
+    engine = PromQLEngine(embedded_pool, Limits())
+    found = engine.range("info(up)", T0, T0 + 60_000, 60_000)
+    present = {dict(labels).get("version", "-"): found.present[i].tolist() for i, labels in enumerate(found.labels)}
+    assert present == {"1": [True, False], "2": [False, True], "-": [True, True]}
+    asked = engine.instant('info(up, {version=~".+"})', T0 + 60_000)
+    assert [dict(labels)["version"] for labels in asked.labels] == ["2"]

@@ -11,6 +11,7 @@ from app.query.grid import Grid
 from app.query.promql import functions
 from app.query.promql.ast import Call, Selector
 from app.query.promql.histogram import histogram_quantile
+from app.query.promql.info import info
 from app.query.promql.label_functions import label_join, label_replace, sorted_by_labels
 from app.query.promql.names import DATE_FUNCTIONS, MATH_FUNCTIONS
 from app.query.vector import Floats, Vector, unnamed
@@ -126,6 +127,7 @@ CALLS: Mapping[str, CallFunction] = {
     "clamp_min": _clamp_min,
     "end": _edge("end"),
     "histogram_quantile": _histogram_quantile,
+    "info": info,
     "label_join": _label_join,
     "label_replace": _label_replace,
     "max_of": _pick_of(np.maximum),

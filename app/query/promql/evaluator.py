@@ -25,7 +25,15 @@ from app.query.promql.ast import (
 )
 from app.query.promql.calls import CALLS
 from app.query.promql.context import Context
-from app.query.promql.leaves import GRID_FUNCTIONS, INSTANT, INSTANT_TIME, PUSHED_AGGREGATIONS, Leaf, LeafSource
+from app.query.promql.leaves import (
+    GRID_FUNCTIONS,
+    INSTANT,
+    INSTANT_TIME,
+    PUSHED_AGGREGATIONS,
+    SLIDING,
+    Leaf,
+    LeafSource,
+)
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.range_calls import call_range_function, samples_of_vector
 from app.query.result import Samples
@@ -140,8 +148,9 @@ class Evaluator:
             leaf = node.args[0]
             if self._push_down and node.name in GRID_FUNCTIONS and isinstance(leaf, Range):
                 vector = self._leaf(node.name, leaf.selector, leaf.range_ms, grid)
-                if node.name == "avg_over_time" and bool((np.isinf(vector.values) & vector.present).any()):
-                    # the engine's sum may have overflown where the mean does not
+                doubted = np.isinf if node.name == "avg_over_time" else np.isnan if node.name in SLIDING else None
+                if doubted is not None and bool((doubted(vector.values) & vector.present).any()):
+                    # the engine's sum may have overflown, or kept an infinity that has left the window
                     return call_range_function(self, node, grid)
                 return vector if node.name == "last_over_time" else unnamed(vector)
             return call_range_function(self, node, grid)

@@ -52,6 +52,8 @@ _PUSHED = {
     "count": "countForEach(grid)",
     "group": "countForEach(grid)",
 }
+SLIDING = frozenset({"rate", "increase"})
+"""The engine moves their sums from window to window: an infinity that has left one turns the next into NaN."""
 _NEVER_NEGATIVE = frozenset({"changes", "count_over_time", "increase", "irate", "rate", "resets"})
 """Functions whose values lose nothing when they are added plainly."""
 _ILL_CONDITIONED = 1e15
@@ -205,6 +207,8 @@ def _pushed_sql(leaf: Leaf, grid: Grid, op: str, grouping: Grouping, parameters:
     counts = ", countForEach(grid) AS counts" if op in ("avg", "count", "group") else ""
     if _may_cancel(leaf, op):
         counts += ", max(arrayMax(v -> abs(v), grid)) AS largest"
+    if leaf.function in SLIDING:
+        counts += ", max(arrayExists(v -> isNaN(v), grid)) AS doubted"
     selected = f"{_PUSHED[op]} AS value{counts}, sum(samples) AS samples, count() AS series"
     if not grouping.labels and not grouping.without:
         return f"-- PromQL: {op}\nSELECT {selected}\nFROM (\n{inner}\n)\nHAVING series > 0"
@@ -223,6 +227,8 @@ def _may_cancel(leaf: Leaf, op: str) -> bool:
 
 def _trustworthy(leaf: Leaf, op: str, values: Floats, present: Bools, rows: pa.Table) -> bool:
     if (op == "avg" or leaf.function == "avg_over_time") and bool((np.isinf(values) & present).any()):
+        return False
+    if "doubted" in rows.column_names and bool(rows.column("doubted").to_numpy().any()):
         return False
     if not _may_cancel(leaf, op):
         return True

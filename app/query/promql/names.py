@@ -77,6 +77,7 @@ FUNCTIONS = (
             "clamp_max",
             "clamp_min",
             "histogram_quantile",
+            "info",
             "label_join",
             "label_replace",
             "pi",

@@ -55,7 +55,7 @@ def test_structure() -> None:
         ('m{a=~"("}', "regex"),
         ("rate(m)", "matrix"),
         ("holt_winters(m[5m], 1, 1)", "holt_winters"),
-        ("info(m)", 'function "info" is not supported yet'),
+        ("histogram_avg(m)", 'function "histogram_avg" is not supported yet'),
         ("histogram_count(m)", 'function "histogram_count" is not supported yet'),
         ("limit_ratio(0.1, m)", 'aggregation "limit_ratio" is not supported yet'),
         ("(" * 300 + "1" + ")" * 300, "nested deeper"),
