@@ -16,7 +16,7 @@ from app.errors import BadQuery, QueryFailed
 from app.labels import METRIC_NAME, Labels, Matcher, MatchOp, labels_from
 from app.query.grid import Grid
 from app.query.promql.ast import Aggregate, Binary, Call, Negate, Node, Range, Selector, Subquery
-from app.query.vector import Bools, Floats, Ints, Vector, merged
+from app.query.vector import Bools, Floats, Ints, Vector, empty, merged
 
 if TYPE_CHECKING:
     from app.query.promql.evaluator import Evaluator
@@ -42,9 +42,8 @@ def info(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
         for name in _IDENTIFYING
     }
     values = {name: found for name, found in values.items() if found}
-    if not values:
-        infos = Vector([], np.empty((0, grid.n)), np.empty((0, grid.n), bool))
-    else:
+    infos = empty(grid.n)
+    if values:
         matchers = [*(names or [_DEFAULT]), *wanted, *_named(values)]
         infos = evaluator.sample_times(_as_read(evaluator, node.args[0], tuple(matchers)), grid)
     joined = _Joined(infos, values, {m.name for m in wanted})
@@ -59,7 +58,7 @@ def info(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
             if more is not None or unmatched_stay:
                 rows.append((labels_from({**known[i], **(more or {})}), base.values[i], here))
     if not rows:
-        return Vector([], np.empty((0, grid.n)), np.empty((0, grid.n), bool))
+        return empty(grid.n)
     found = [labels for labels, _, _ in rows]
     return merged(Vector(found, np.array([row[1] for row in rows]), np.array([row[2] for row in rows])).compact())
 
