@@ -11,10 +11,13 @@ from app.store.client import Pool
 _TTL = {
     # table: (the column its rows age by, which retention rules it)
     "metric_samples": ("ts", "metrics"),
+    "metric_histograms": ("ts", "metrics"),
     "metric_series": ("last_seen", "metrics"),
     "logs": ("ts", "logs"),
     "log_streams": ("last_seen", "logs"),
 }
+_BY_DAY = ("metric_samples", "metric_histograms", "logs")
+"""The tables partitioned by day, whose old days can be dropped whole."""
 # Of the embedded engine only; a server keeps its own defaults.
 _SMALL_PARTS = {
     # small parts in one file instead of a dozen: creating files is most of what a small insert costs
@@ -31,6 +34,7 @@ _MANY_INSERTS = {
 }
 _EMBEDDED_SETTINGS = {
     "metric_samples": _MANY_INSERTS,
+    "metric_histograms": _MANY_INSERTS,
     "metric_series": _SMALL_PARTS,
     "logs": _MANY_INSERTS,
     "log_streams": _SMALL_PARTS,
@@ -94,7 +98,7 @@ def apply_retention(pool: Pool, retention: Retention) -> None:
         ttl = f"toDateTime({column}) + toIntervalSecond({seconds})"
         if f"TTL {ttl}" not in present.get(table, ""):
             pool.command(f"ALTER TABLE {table} MODIFY TTL {ttl} SETTINGS materialize_ttl_after_modify = 0")
-            if table in ("metric_samples", "logs"):
+            if table in _BY_DAY:
                 pool.command(f"ALTER TABLE {table} MODIFY SETTING ttl_only_drop_parts = 1")
 
 
@@ -105,8 +109,9 @@ def enforce_size(pool: Pool, max_bytes: int) -> list[str]:
     """
     rows = pool.query(
         "SELECT table, partition_id, toUInt64(sum(bytes_on_disk)) AS size FROM system.parts"
-        " WHERE active AND database = currentDatabase() AND table IN ('metric_samples', 'logs')"
-        " GROUP BY table, partition_id ORDER BY partition_id"
+        " WHERE active AND database = currentDatabase() AND table IN {tables:Array(String)}"
+        " GROUP BY table, partition_id ORDER BY partition_id",
+        {"tables": list(_BY_DAY)},
     ).to_pylist()
     newest = {row["table"]: row["partition_id"] for row in rows}
     total, dropped = sum(row["size"] for row in rows), []
