@@ -65,6 +65,8 @@ class Pool:
     embedded: bool
     database: str = DATABASE
     settings: Mapping[str, Any] = field(default_factory=lambda: SESSION_SETTINGS)
+    histogram_metrics: set[str] = field(default_factory=set)
+    """Names of metrics that native histograms were inserted of through this pool (see `store.histograms`)."""
     _idle: list[_Handle] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from app.errors import QueryError
+from app.histogram import Histogram
 from app.labels import METRIC_NAME, Labels
 from app.query.promql.engine import PromQLEngine
 from app.query.result import QueryResult
 from app.store.client import Pool
+from app.store.histograms import insert_histograms
 from app.store.metrics import SeriesRow, insert_samples, insert_series
 from ingest.series import label_set_id
-from tests.conformance.promqltest_script import Clear, Eval, Histogram, Load, Point, read_script
+from tests.conformance.promqltest_histograms import HistogramPoint, same_histogram, with_custom_buckets
+from tests.conformance.promqltest_script import Clear, Eval, Load, Point, Series, read_script
 
 _EPSILON = 1e-6
 
@@ -29,6 +33,7 @@ def run_script(text: str, pool: Pool, engine: PromQLEngine) -> tuple[int, list[t
     for command in read_script(text):
         if isinstance(command, Clear):
             pool.command("TRUNCATE TABLE metric_samples")
+            pool.command("TRUNCATE TABLE metric_histograms")
             pool.command("TRUNCATE TABLE metric_series")
         elif isinstance(command, Load):
             load(pool, command)
@@ -42,24 +47,30 @@ def run_script(text: str, pool: Pool, engine: PromQLEngine) -> tuple[int, list[t
 
 
 def load(pool: Pool, command: Load) -> None:
-    """Puts the floats of a load into the store."""
+    """Puts the samples of a load into the store."""
     names: dict[str, int] = {}
     rows: list[SeriesRow] = []
     codes, ids, times, values = [], [], [], []
-    for series in command.series:
+    native: list[tuple[str, int, int, Histogram]] = []
+    for series in [*command.series, *(_custom_buckets(command) if command.with_nhcb else ())]:
         labels = series.labels or ()
         code = names.setdefault(dict(labels).get(METRIC_NAME, ""), len(names))
         series_id = label_set_id(labels)
         rows.append(SeriesRow(series_id, labels, 0, len(series.points) * command.step_ms))
         for i, point in enumerate(series.points):
-            if point is not None and not isinstance(point, Histogram):
+            if isinstance(point, HistogramPoint):
+                native.append((dict(labels)[METRIC_NAME], series_id, i * command.step_ms, point.histogram))
+            elif point is not None:
                 codes.append(code)
                 ids.append(series_id)
                 times.append(i * command.step_ms)
                 values.append(point)
+    insert_series(pool, rows)
+    if native:
+        metrics, series_ids, at, items = zip(*native, strict=True)
+        insert_histograms(pool, metrics, np.array(series_ids, np.uint64), np.array(at, np.int64), items)
     if not codes:
         return
-    insert_series(pool, rows)
     insert_samples(
         pool,
         list(names),
@@ -68,6 +79,17 @@ def load(pool: Pool, command: Load) -> None:
         np.array(times, np.int64),
         np.array(values, np.float64),
     )
+
+
+def _custom_buckets(command: Load) -> list[Series]:
+    classic = [
+        (s.labels or (), [None if isinstance(p, HistogramPoint) else p for p in s.points]) for s in command.series
+    ]
+    return [
+        Series(labels, [HistogramPoint(found[i], False) if i in found else None for i in range(max(found) + 1)])
+        for labels, found in with_custom_buckets(classic).items()
+        if found
+    ]
 
 
 def check(command: Eval, engine: PromQLEngine) -> None:
@@ -115,7 +137,7 @@ def _check_notes(command: Eval, result: QueryResult) -> None:
 
 
 def _check_series(command: Eval, result: QueryResult) -> None:
-    found = {labels: result.series(i) for i, labels in enumerate(result.labels)}
+    found = {labels: _samples(result, i) for i, labels in enumerate(result.labels)}
     if any(e[0] == "ordered" for e in command.expects):
         wanted_order = [s.labels for s in command.series]
         if wanted_order != result.labels:
@@ -130,7 +152,7 @@ def _check_series(command: Eval, result: QueryResult) -> None:
         if labels not in found:
             raise Mismatch(f"no series {labels}; there are {list(found)[:5]}")
         times, values = found[labels]
-        present = dict(zip(times.tolist(), values.tolist(), strict=True))
+        present = dict(zip(times, values, strict=True))
         expected = {first + i * step: point for i, point in enumerate(series.points) if point is not None}
         if set(present) != set(expected):
             raise Mismatch(f"{labels}: samples at {sorted(present)[:8]}, expected at {sorted(expected)[:8]}")
@@ -140,11 +162,22 @@ def _check_series(command: Eval, result: QueryResult) -> None:
         raise Mismatch(f"unexpected series {list(surplus)[:5]}")
 
 
-def _same(expected: list[Point], found: list[float], where: str) -> None:
+def _samples(result: QueryResult, i: int) -> tuple[list[int], list[float | Histogram]]:
+    times, values = result.series(i)
+    native = result.native(i)
+    histograms = [None] * len(times) if native is None else native.tolist()
+    return times.tolist(), [v if h is None else h for v, h in zip(values.tolist(), histograms, strict=True)]
+
+
+def _same(expected: Sequence[Point], found: Sequence[float | Histogram], where: str) -> None:
     if len(expected) != len(found):
         raise Mismatch(f"{where}: {len(found)} values, expected {len(expected)}")
     for a, b in zip(expected, found, strict=True):
-        if isinstance(a, Histogram) or a is None or not almost_equal(a, b):
+        if isinstance(a, HistogramPoint):
+            same = isinstance(b, Histogram) and same_histogram(a, b, almost_equal)
+        else:
+            same = a is not None and not isinstance(b, Histogram) and almost_equal(a, b)
+        if not same:
             raise Mismatch(f"{where}: {b!r}, expected {a!r}")
 
 

@@ -11,6 +11,7 @@ import promql_parser
 from app.durations import parse_duration_ms
 from app.labels import METRIC_NAME, Labels, labels_from
 from ingest.batch import STALE_NAN_BITS
+from tests.conformance.promqltest_histograms import HistogramPoint, histogram_sequence
 
 _STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 _LOAD = re.compile(r"^load(?:_(with_nhcb))?\s+(.+?)$")
@@ -24,11 +25,7 @@ _POINT = re.compile(rf"^({_NUMBER})(?:([-+])({_NUMBER.removeprefix('[-+]?')}))?(
 _MISSING = re.compile(r"^(_|stale)(?:x(\d+))?$")
 
 
-class Histogram:
-    """A native histogram among the points: this store has no place for one yet."""
-
-
-Point = float | None | Histogram
+Point = float | None | HistogramPoint
 
 
 @dataclass(slots=True)
@@ -164,8 +161,7 @@ def _points(text: str) -> list[Point]:
     points: list[Point] = []
     for item in re.findall(r"\{\{.*?\}\}(?:[-+]\{\{.*?\}\})?(?:x\d+)?|\S+", text):
         if item.startswith("{{"):
-            times = re.search(r"x(\d+)$", item)
-            points += [Histogram()] * (int(times[1]) + 1 if times else 1)
+            points += histogram_sequence(item)
         elif match := _MISSING.match(item):
             point = _STALE if match[1] == "stale" else None
             points += [point] * int(match[2] or 1)

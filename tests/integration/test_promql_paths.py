@@ -171,7 +171,7 @@ def test_what_is_not_there_fails_by_name_before_any_sql(embedded_pool: Pool) -> 
     embedded_pool.command("DROP TABLE metric_samples")
     engine = PromQLEngine(embedded_pool, Limits())
     for query, name in (
-        ("sum(rate(m[5m])) + histogram_avg(m)", 'function "histogram_avg"'),
+        ("sum(rate(m[5m])) + start_timestamp(m)", 'function "start_timestamp"'),
         ("limit_ratio(0.5, m)", '"limit_ratio"'),
     ):
         with pytest.raises(BadQuery, match=f"{name} is not supported yet"):

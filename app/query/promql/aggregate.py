@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ def group_key(labels: Labels, grouping: Grouping) -> Labels:
     return tuple(p for p in labels if p[0] in grouping.labels)
 
 
-def _grouped(labels: Sequence[Labels], grouping: Grouping) -> tuple[list[Labels], Index, Index]:
+def grouped(labels: Sequence[Labels], grouping: Grouping) -> tuple[list[Labels], Index, Index]:
     """(group labels, rows ordered by group, where each group begins among them)."""
     numbers: dict[Labels, int] = {}
     of_row = [numbers.setdefault(group_key(row, grouping), len(numbers)) for row in labels]
@@ -39,10 +39,10 @@ def aggregate(op: str, vector: Vector, grouping: Grouping) -> Vector:
     """sum, avg, min, max, count, group, stddev or stdvar."""
     if not len(vector):
         return empty(vector.steps)
-    names, order, starts = _grouped(vector.labels, grouping)
+    names, order, starts = grouped(vector.labels, grouping)
     values, present = vector.values[order], vector.present[order]
     counts = np.add.reduceat(present, starts, axis=0, dtype=np.int64)
-    return Vector(names, _SIMPLE[op](values, present, counts, starts), counts > 0).compact()
+    return Vector(names, SIMPLE[op](values, present, counts, starts), counts > 0).compact()
 
 
 def _sum(values: Floats, present: Bools, counts: Index, starts: Index) -> Floats:
@@ -77,7 +77,7 @@ def _variance(values: Floats, present: Bools, counts: Index, starts: Index) -> F
     return kahan.group_sums(squares, starts) / np.maximum(counts, 1)
 
 
-_SIMPLE: dict[str, Callable[[Floats, Bools, Index, Index], Floats]] = {
+SIMPLE: Mapping[str, Callable[[Floats, Bools, Index, Index], Floats]] = {
     "sum": _sum,
     "avg": _avg,
     "min": _min,
@@ -93,7 +93,7 @@ def quantile(vector: Vector, grouping: Grouping, q: Floats) -> Vector:
     """The q-th quantile of each group; `q` has a value for each step."""
     if not len(vector):
         return empty(vector.steps)
-    names, order, starts = _grouped(vector.labels, grouping)
+    names, order, starts = grouped(vector.labels, grouping)
     ends = np.append(starts[1:], len(order))
     values = np.empty((len(names), vector.steps))
     present = np.empty((len(names), vector.steps), bool)
@@ -115,7 +115,7 @@ def choose(op: str, vector: Vector, grouping: Grouping, k: Floats) -> Vector:
         return vector
     # the store gives series in any order, and of equal values the same ones must be chosen each time
     vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
-    _, order, starts = _grouped(vector.labels, grouping)
+    _, order, starts = grouped(vector.labels, grouping)
     chosen = np.zeros_like(vector.present)
     ranked: list[int] = []
     for start, end in zip(starts.tolist(), np.append(starts[1:], len(order)).tolist(), strict=True):
@@ -124,7 +124,7 @@ def choose(op: str, vector: Vector, grouping: Grouping, k: Floats) -> Vector:
         place = _places(op, values, present)
         chosen[rows] = present & (place < sizes[None, :])
         ranked += rows[np.argsort(place[:, 0], kind="stable")].tolist()
-    result = Vector(vector.labels, vector.values, chosen)
+    result = vector.where(chosen)
     return (result.take(ranked) if vector.steps == 1 and op != "limitk" else result).compact()
 
 
@@ -151,12 +151,17 @@ def _sizes(k: Floats, bound: int) -> npt.NDArray[np.int64]:
     return np.clip(k, 0, bound).astype(np.int64)
 
 
-def count_values(vector: Vector, grouping: Grouping, label: str) -> Vector:
-    """How many series of each group have each value; the value becomes a label."""
+def count_keys(vector: Vector, grouping: Grouping, label: str) -> list[dict[str, str]]:
+    """The group of each series for `count_values`, before the value's label. Raises BadQuery."""
     if not label or not label.isprintable():
         raise BadQuery(f"invalid label name {label!r} in count_values")
     rest = grouping.labels if grouping.without else tuple(n for n in grouping.labels if n != label)
-    keys = [dict(group_key(labels, Grouping(rest, grouping.without))) for labels in vector.labels]
+    return [dict(group_key(labels, Grouping(rest, grouping.without))) for labels in vector.labels]
+
+
+def count_values(vector: Vector, grouping: Grouping, label: str) -> Vector:
+    """How many series of each group have each value; the value becomes a label."""
+    keys = count_keys(vector, grouping, label)
     counts: dict[Labels, npt.NDArray[np.int64]] = {}
     for row, key in enumerate(keys):
         here = vector.present[row]

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from app.errors import QueryFailed
 from app.labels import METRIC_NAME, Labels, labels_from
 from app.query.promql.ast import Binary, Matching
-from app.query.vector import Bools, Floats, Vector, empty, merged, unnamed, without_name
+from app.query.promql.operations import ARITHMETIC, COMPARISONS, TRIMS, Cells, Operation, cells_of, float_operation
+from app.query.vector import Bools, Floats, Vector, empty, merged, stacked, unnamed, without_name
 
-COMPARISONS: dict[str, Callable[[Floats, Floats], Bools]] = {
-    "==": np.equal,
-    "!=": np.not_equal,
-    ">": np.greater,
-    "<": np.less,
-    ">=": np.greater_equal,
-    "<=": np.less_equal,
-}
-ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "%": np.fmod,
-    "^": np.power,
-    "atan2": np.arctan2,
-}
 SETS = frozenset({"and", "or", "unless"})
 
 
@@ -38,15 +20,19 @@ def scalars(op: str, left: Floats, right: Floats) -> Floats:
     return ARITHMETIC[op](left, right)
 
 
-def vector_and_scalar(node: Binary, vector: Vector, scalar: Floats, swapped: bool) -> Vector:
-    """One side a vector; `swapped` when the scalar is on the left."""
-    left, right = (scalar[None, :], vector.values) if swapped else (vector.values, scalar[None, :])
-    if node.op in ARITHMETIC:
-        return unnamed(Vector(vector.labels, ARITHMETIC[node.op](left, right), vector.present))
-    holds = COMPARISONS[node.op](left, right)
-    if node.return_bool:
-        return unnamed(Vector(vector.labels, holds.astype(np.float64), vector.present))
-    return Vector(vector.labels, vector.values, vector.present & holds).compact()
+def vector_and_scalar(
+    node: Binary, vector: Vector, scalar: Floats, swapped: bool, operate: Operation | None = None
+) -> Vector:
+    """One side a vector; `swapped` when the scalar is on the left. `operate` is what to do where not all are floats."""
+    own, other = cells_of(vector), Cells(scalar[None, :], np.ones((1, len(scalar)), bool))
+    left, right = (other, own) if swapped else (own, other)
+    found = (operate or float_operation(node.op, node.return_bool))(left, right)
+    if node.op in ARITHMETIC or node.return_bool:
+        return unnamed(Vector(vector.labels, found.values, found.present, found.histograms).compact())
+    if node.op in TRIMS:
+        return Vector(vector.labels, found.values, found.present, found.histograms).compact()
+    # what a comparison keeps is the vector's, whichever side it is on
+    return vector.where(found.present).compact()
 
 
 def _signature(labels: Labels, matching: Matching) -> Labels:
@@ -69,21 +55,14 @@ def sets(node: Binary, left: Vector, right: Vector) -> Vector:
         return np.array(rows, bool).reshape(len(vector), vector.steps)
 
     if node.op == "and":
-        return Vector(left.labels, left.values, left.present & matched(left)).compact()
+        return left.where(left.present & matched(left)).compact()
     if node.op == "unless":
-        return Vector(left.labels, left.values, left.present & ~matched(left)).compact()
-    added = Vector(right.labels, right.values, right.present & ~matched(right)).compact()
-    return merged(
-        Vector(
-            left.labels + added.labels,
-            np.concatenate((left.values, added.values)),
-            np.concatenate((left.present, added.present)),
-        )
-    )
+        return left.where(left.present & ~matched(left)).compact()
+    return merged(stacked([left, right.where(right.present & ~matched(right)).compact()]))
 
 
-def vectors(node: Binary, left: Vector, right: Vector) -> Vector:
-    """Both sides vectors: series meet by signature."""
+def vectors(node: Binary, left: Vector, right: Vector, operate: Operation | None = None) -> Vector:
+    """Both sides vectors: series meet by signature. `operate` is what to do where not all are floats."""
     matching = node.matching
     many, one = (right, left) if matching.many == "right" else (left, right)
     many_fill, one_fill = (
@@ -97,21 +76,13 @@ def vectors(node: Binary, left: Vector, right: Vector) -> Vector:
     if not pairs.labels:
         return empty(left.steps)
     a, b = (pairs.one, pairs.many) if matching.many == "right" else (pairs.many, pairs.one)
-    present = pairs.present
-    if node.op in ARITHMETIC:
-        values = ARITHMETIC[node.op](a, b)
-    else:
-        holds = COMPARISONS[node.op](a, b)
-        if node.return_bool:
-            values = holds.astype(np.float64)
-        else:
-            values, present = a, present & holds
+    found = (operate or float_operation(node.op, node.return_bool))(a, b)
     if not matching.many:
-        _one_to_one(pairs, pairs.present)
-    keep_name = node.op in COMPARISONS and not node.return_bool
+        _one_to_one(pairs, a.present & b.present)
+    keep_name = node.op not in ARITHMETIC and not node.return_bool
     labels = [_result_labels(m, o, matching, keep_name) for m, o in zip(pairs.labels, pairs.one_labels, strict=True)]
     message = "multiple matches for labels: grouping labels must ensure unique matches"
-    return merged(Vector(labels, values, present), message).compact()
+    return merged(Vector(labels, found.values, found.present, found.histograms), message).compact()
 
 
 class _Pairs:
@@ -121,8 +92,7 @@ class _Pairs:
         self.labels: list[Labels] = []
         self.one_labels: list[Labels] = []
         self.signatures: list[Labels] = []
-        self.many = self.one = np.empty((0, steps))
-        self.present = np.empty((0, steps), bool)
+        self.many = self.one = Cells(np.empty((0, steps)), np.empty((0, steps), bool))
 
 
 def _one_side(one: Vector, matching: Matching, side: str) -> dict[Labels, list[int]]:
@@ -163,8 +133,7 @@ def _pairs(
         met.add(signature)
     pairs.labels = [many.labels[i] for i in left]
     pairs.one_labels = [one.labels[j] for j in right]
-    pairs.many, pairs.one = many.values[left], one.values[right]
-    pairs.present = many.present[left] & one.present[right]
+    pairs.many, pairs.one = cells_of(many).take(left), cells_of(one).take(right)
     if one_fill is not None:
         _fill(pairs, many, one, one_rows, matching, one_fill, absent_one=True)
     if many_fill is not None:
@@ -191,14 +160,13 @@ def _fill(
         alone = have.present[i] & ~lack.present[partners].any(axis=0)
         if not alone.any():
             continue
-        filled = np.full((1, have.steps), fill)
-        own = have.values[i : i + 1]
+        filled = Cells(np.full((1, have.steps), fill), alone[None, :])
+        own = cells_of(have).take([i])
         pairs.labels.append(labels if absent_one else signature)
         pairs.one_labels.append(() if absent_one else labels)
         pairs.signatures.append(signature)
-        pairs.many = np.concatenate((pairs.many, own if absent_one else filled))
-        pairs.one = np.concatenate((pairs.one, filled if absent_one else own))
-        pairs.present = np.concatenate((pairs.present, alone[None, :]))
+        pairs.many = pairs.many.joined(own if absent_one else filled)
+        pairs.one = pairs.one.joined(filled if absent_one else own)
 
 
 def _one_to_one(pairs: _Pairs, present: Bools) -> None:

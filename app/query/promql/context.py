@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.config import Limits
@@ -26,6 +28,9 @@ class Context:
     samples: int = 0
     warnings: dict[str, None] = field(default_factory=dict)
     infos: dict[str, None] = field(default_factory=dict)
+    detects_resets: bool = False
+    """Whether native histograms that are read are marked where a counter reset is seen before them."""
+    needs_buckets: bool = False
 
     def remaining_s(self) -> float:
         """Seconds until the query is out of time. Raises QueryTimeout when it is."""
@@ -90,6 +95,21 @@ class Context:
             f"the query took longer than {self.timeout_s:g} s"
             f" (limits.query_timeout = {self.limits.query_timeout // 1000}s)"
         )
+
+    @contextlib.contextmanager
+    def reading(self, whole: bool) -> Iterator[None]:
+        """While the argument of a function is evaluated that needs whole histograms, or only their counts and sums.
+
+        Prometheus detects counter resets only for the latter, unless anything above needs buckets (engine.go,
+        detectHistogramStatsDecoding).
+        """
+        before = self.detects_resets, self.needs_buckets
+        self.needs_buckets = self.needs_buckets or whole
+        self.detects_resets = not self.needs_buckets
+        try:
+            yield
+        finally:
+            self.detects_resets, self.needs_buckets = before
 
     def warn(self, text: str) -> None:
         """Adds a warning to the answer, once."""

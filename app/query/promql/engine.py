@@ -123,4 +123,5 @@ def _result(kind: Kind, value: Value, grid: Grid, context: Context, ordered: boo
     vector = value.compact()
     if not ordered:
         vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
-    return _noted(QueryResult(kind, vector.labels, grid.times, vector.values, vector.present), context)
+    result = QueryResult(kind, vector.labels, grid.times, vector.values, vector.present, histograms=vector.histograms)
+    return _noted(result, context)

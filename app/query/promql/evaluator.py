@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ from app.query.promql.ast import (
 )
 from app.query.promql.calls import CALLS
 from app.query.promql.context import Context
+from app.query.promql.histograms import aggregation
+from app.query.promql.histograms.arithmetic import multiplied
+from app.query.promql.histograms.operators import HistogramOperation
 from app.query.promql.leaves import (
     GRID_FUNCTIONS,
     INSTANT,
@@ -35,9 +39,10 @@ from app.query.promql.leaves import (
     LeafSource,
 )
 from app.query.promql.names import RANGE_FUNCTIONS
+from app.query.promql.operations import TRIMS, Operation
 from app.query.promql.range_calls import call_range_function, samples_of_vector
 from app.query.result import Samples
-from app.query.vector import Floats, Vector, unnamed
+from app.query.vector import Floats, Vector, no_histograms, unnamed
 
 DEFAULT_SUBQUERY_STEP_MS = 60_000
 
@@ -73,7 +78,7 @@ class Evaluator:
             case Negate():
                 inner = self.evaluate(node.expr, grid)
                 if isinstance(inner, Vector):
-                    return unnamed(Vector(inner.labels, -inner.values, inner.present))
+                    return unnamed(_negated(inner))
                 return Scalar(-self._floats(inner))
             case Aggregate():
                 return self._aggregate(node, grid)
@@ -91,6 +96,10 @@ class Evaluator:
             raise BadQuery("expected an instant vector")
         self.context.check_size(len(value), grid.n)
         return value
+
+    def floats(self, node: Node, grid: Grid) -> Vector:
+        """The value of a node that is an instant vector, without native histograms."""
+        return self.vector(node, grid).floats()
 
     def scalar(self, node: Node, grid: Grid) -> Floats:
         """The value of a node that is a scalar, at every step."""
@@ -123,30 +132,41 @@ class Evaluator:
         return vector if at is None else vector.broadcast(grid.n)
 
     def sample_times(self, selector: Selector, grid: Grid) -> Vector:
-        """When the samples an instant selector gives were taken, in seconds."""
+        """When the samples an instant selector gives were taken, in seconds; and which are native histograms."""
         at = self.resolve(selector.at)
         where = (grid if at is None else Grid.at(at)).shifted(selector.offset_ms)
         vector = self._source.vector(Leaf(INSTANT_TIME, selector, self.context.lookback_ms, where), self.context)
         return vector if at is None else vector.broadcast(grid.n)
 
-    def samples(self, node: Range | Subquery, grid: Grid, before_ms: int = 0) -> tuple[Samples, Grid]:
-        """The samples of a range vector, and the times its windows end at; `before_ms` reads further back."""
+    def samples(
+        self, node: Range | Subquery, grid: Grid, before_ms: int = 0, hints: bool = False
+    ) -> tuple[Samples, Grid]:
+        """The samples of a range vector, and the times its windows end at; `before_ms` reads further back.
+
+        `hints`: whether native histograms need reset hints.
+        """
         offset_ms = node.selector.offset_ms if isinstance(node, Range) else node.offset_ms
         at = self.resolve(node.selector.at if isinstance(node, Range) else node.at)
         ends = (grid if at is None else Grid.at(at)).shifted(offset_ms)
         after_ms = ends.start_ms - node.range_ms - before_ms
         if isinstance(node, Range):
-            return self._source.samples(node.selector, after_ms, ends.end_ms, self.context), ends
+            return self._source.samples(node.selector, after_ms, ends.end_ms, self.context, hints), ends
         step_ms = node.step_ms or DEFAULT_SUBQUERY_STEP_MS
         inner = Grid.between((after_ms // step_ms + 1) * step_ms, ends.end_ms, step_ms)
         # a series more than none: the grid alone can already be too large
         self.context.check_size(1, inner.n)
-        return samples_of_vector(self.vector(node.expr, inner), inner), ends
+        with self.context.reading(whole=True):
+            return samples_of_vector(self.vector(node.expr, inner), inner), ends
 
     def _call(self, node: Call, grid: Grid) -> Value:
         if node.name in RANGE_FUNCTIONS:
             leaf = node.args[0]
-            if self._push_down and node.name in GRID_FUNCTIONS and isinstance(leaf, Range):
+            if (
+                self._push_down
+                and node.name in GRID_FUNCTIONS
+                and isinstance(leaf, Range)
+                and not self._source.may_have_histograms(leaf.selector, self.context)
+            ):
                 vector = self._leaf(node.name, leaf.selector, leaf.range_ms, grid)
                 doubted = np.isinf if node.name == "avg_over_time" else np.isnan if node.name in SLIDING else None
                 if doubted is not None and bool((doubted(vector.values) & vector.present).any()):
@@ -162,14 +182,23 @@ class Evaluator:
         if pushed is not None:
             return pushed
         vector = self.vector(node.expr, grid)
+        # what is said of histograms costs nothing where there are none
+        native = vector.histograms is not None
         if node.op == "count_values":
-            return aggregate.count_values(vector, node.grouping, self.text(_parameter(node)))
+            count_values = aggregation.count_values_of_both if native else aggregate.count_values
+            return count_values(vector, node.grouping, self.text(_parameter(node)))
         if node.op == "quantile":
             q = self.scalar(_parameter(node), grid)
             self.check_quantile(q)
+            if native:
+                vector = aggregation.without_histograms(node.op, vector, self.context)
             return aggregate.quantile(vector, node.grouping, q)
         if node.op in ("topk", "bottomk", "limitk"):
+            if native and node.op != "limitk":
+                vector = aggregation.without_histograms(node.op, vector, self.context)
             return aggregate.choose(node.op, vector, node.grouping, self.scalar(_parameter(node), grid))
+        if native:
+            return aggregation.aggregate_histograms(node.op, vector, node.grouping, self.context)
         return aggregate.aggregate(node.op, vector, node.grouping)
 
     def check_quantile(self, q: Floats) -> None:
@@ -193,6 +222,8 @@ class Evaluator:
                 return None
         else:
             return None
+        if self._source.may_have_histograms(selector, self.context):
+            return None
         at = self.resolve(selector.at)
         where = (grid if at is None else Grid.at(at)).shifted(selector.offset_ms)
         vector = self._source.aggregated(
@@ -201,16 +232,35 @@ class Evaluator:
         return vector if at is None or vector is None else vector.broadcast(grid.n)
 
     def _binary(self, node: Binary, grid: Grid) -> Value:
-        left, right = self.evaluate(node.left, grid), self.evaluate(node.right, grid)
+        with self.context.reading(whole=True) if node.op in TRIMS else contextlib.nullcontext():
+            left, right = self.evaluate(node.left, grid), self.evaluate(node.right, grid)
         if isinstance(left, Vector) and isinstance(right, Vector):
             self.context.check_size(len(left) + len(right), grid.n)
-            operation = binary.sets if node.op in binary.SETS else binary.vectors
-            return operation(node, left, right)
+            if node.op in binary.SETS:
+                return binary.sets(node, left, right)
+            return binary.vectors(node, left, right, self._operation(node, left, right))
         if isinstance(left, Vector):
-            return binary.vector_and_scalar(node, left, self._floats(right), swapped=False)
+            operation = self._operation(node, left)
+            return binary.vector_and_scalar(node, left, self._floats(right), swapped=False, operate=operation)
         if isinstance(right, Vector):
-            return binary.vector_and_scalar(node, right, self._floats(left), swapped=True)
+            operation = self._operation(node, right)
+            return binary.vector_and_scalar(node, right, self._floats(left), swapped=True, operate=operation)
         return Scalar(binary.scalars(node.op, self._floats(left), self._floats(right)))
+
+    def _operation(self, node: Binary, *sides: Vector) -> Operation | None:
+        """What to do with cells where some are histograms."""
+        if node.op not in TRIMS and all(side.histograms is None for side in sides):
+            return None
+        return HistogramOperation(node.op, node.return_bool, self.context)
+
+
+def _negated(vector: Vector) -> Vector:
+    histograms = vector.histograms
+    if histograms is not None:
+        histograms = no_histograms(vector.values.shape)
+        for row, step, h in vector.cells():
+            histograms[row, step] = multiplied(h, -1.0)
+    return Vector(vector.labels, -vector.values, vector.present, histograms)
 
 
 def _parameter(node: Aggregate) -> Node:

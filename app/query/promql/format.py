@@ -16,3 +16,15 @@ def format_value(value: float) -> str:
     if "e" in text:
         return format(Decimal(text), "f")
     return text.removesuffix(".0")
+
+
+def format_general(value: float) -> str:
+    """A float as Go's strconv.FormatFloat(v, 'g', -1, 64): with an exponent below 1e-4 and from 1e6 on."""
+    if value != value or math.isinf(value) or value == 0:
+        return "-0" if value == 0 and math.copysign(1, value) < 0 else format_value(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    power = len(digits) + int(exponent) - 1
+    if -4 <= power < 6:
+        return format_value(value)
+    first, rest = str(digits[0]), "".join(map(str, digits[1:]))
+    return f"{'-' * sign}{first}{'.' * bool(rest)}{rest}e{'-' if power < 0 else '+'}{abs(power):02d}"

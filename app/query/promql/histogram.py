@@ -1,26 +1,110 @@
-"""Quantiles of classic histograms (promql/quantile.go, BucketQuantile)."""
+"""Histograms by their classic `le` buckets or native: what is asked of each at every step (promql/quantile.go)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import numpy.typing as npt
 
-from app.labels import METRIC_NAME, Labels
+from app.histogram import Histogram
+from app.labels import METRIC_NAME, Labels, labels_from
 from app.query.promql.context import Context
-from app.query.vector import Bools, Floats, Vector, empty, unnamed
+from app.query.promql.format import format_general
+from app.query.promql.histograms import notes
+from app.query.promql.histograms.shape import fraction, quantile
+from app.query.vector import Bools, Floats, Vector, empty, merged, stacked, unnamed
 
+Index = npt.NDArray[np.intp]
 _SMALL = 1e-12
 """Differences of this relative size between buckets are rounding, not samples."""
 
 
+OfClassic = Callable[[Index, Floats, Floats], Floats]
+"""(steps, bounds, cumulative counts [buckets, steps]) to a value for each step."""
+OfNative = Callable[[Histogram, int, Labels], float]
+"""(histogram, step, the labels of its series) to a value."""
+
+
 def histogram_quantile(q: Floats, vector: Vector, context: Context) -> Vector:
-    """The q-th quantile of each group of `le` buckets; `q` has a value for each step."""
+    """The q-th quantile of each histogram; `q` has a value for each step."""
+    check_quantile(q, context)
+    return unnamed(quantiles(q, vector, context))
+
+
+def histogram_quantiles(vector: Vector, label: str, asked: Sequence[Floats], context: Context) -> Vector:
+    """The quantiles of each histogram, told apart by `label`; each of `asked` has a value for each step."""
+    found: list[Vector] = []
+    for q in asked:
+        check_quantile(q, context)
+        of_q = quantiles(q, vector, context)
+        for value in np.unique(q).tolist():
+            text = _open_metrics(value)
+            named = [labels_from({**dict(labels), label: text}) for labels in of_q.labels]
+            here = np.isnan(q) if value != value else q == value
+            found.append(of_q.relabelled(named).where(of_q.present & here[None, :]).compact())
+    return unnamed(stacked(found)) if found else empty(vector.steps)
+
+
+def _open_metrics(value: float) -> str:
+    """A float as OpenMetrics writes it: whole numbers end in `.0`."""
+    text = format_general(value)
+    return text if value != value or text.endswith("Inf") or "." in text or "e" in text else f"{text}.0"
+
+
+def quantiles(q: Floats, vector: Vector, context: Context) -> Vector:
+    """As `histogram_quantile`, with the metrics' names and `q` as it is."""
+
+    def of_native(h: Histogram, step: int, labels: Labels) -> float:
+        found, note = quantile(float(q[step]), h)
+        notes.of_shape(context, labels, note)
+        return found
+
+    def of_classic(steps: Index, bounds: Floats, counts: Floats) -> Floats:
+        return _quantiles(q[steps], bounds, counts, context)
+
+    return each_histogram(vector, context, of_classic, of_native)
+
+
+def histogram_fraction(low: Floats, high: Floats, vector: Vector, context: Context) -> Vector:
+    """The fraction of observations between two values of each histogram; these have a value for each step."""
+
+    def of_native(h: Histogram, step: int, labels: Labels) -> float:
+        found, note = fraction(float(low[step]), float(high[step]), h)
+        notes.of_shape(context, labels, note)
+        return found
+
+    def of_classic(steps: Index, bounds: Floats, counts: Floats) -> Floats:
+        return bucket_fractions(low[steps], high[steps], bounds, counts)
+
+    return unnamed(each_histogram(vector, context, of_classic, of_native))
+
+
+def each_histogram(vector: Vector, context: Context, of_classic: OfClassic, of_native: OfNative) -> Vector:
+    """A value for each histogram at each step; of one that is there both ways, nothing."""
+    native, classic = vector.native, _classic(vector.floats(), context, of_classic)
+    if vector.histograms is None or not native.any():
+        return classic
+    found = np.zeros(vector.values.shape)
+    row_of = {labels: row for row, labels in enumerate(classic.labels)}
+    for row, labels in enumerate(vector.labels):
+        other = row_of.get(labels)
+        if other is not None and bool((both := native[row] & classic.present[other]).any()):
+            notes.mixed_classic_native(context, labels)
+            native[row] &= ~both
+            classic.present[other] &= ~both
+        for step in np.flatnonzero(native[row]).tolist():
+            found[row, step] = of_native(vector.histograms[row, step], step, labels)
+    return merged(stacked([classic, Vector(vector.labels, found, native)]).compact())
+
+
+def _classic(vector: Vector, context: Context, of_classic: OfClassic) -> Vector:
     groups: dict[Labels, list[tuple[float, int]]] = {}
     for i, labels in enumerate(vector.labels):
         bound = _bound(labels, context)
         if bound is not None:
             rest = tuple(p for p in labels if p[0] != "le")
             groups.setdefault(rest, []).append((bound, i))
-    _check(q, context)
     if not groups:
         return empty(vector.steps)
     values = np.full((len(groups), vector.steps), np.nan)
@@ -36,8 +120,8 @@ def histogram_quantile(q: Floats, vector: Vector, context: Context) -> Vector:
             there = here[:, steps[0]]
             if there.any():
                 counts = vector.values[rows][there][:, steps]
-                values[row, steps] = _quantiles(q[steps], bounds[there], counts, context)
-    return unnamed(Vector(list(groups), values, present).compact())
+                values[row, steps] = of_classic(steps, bounds[there], counts)
+    return Vector(list(groups), values, present).compact()
 
 
 def _bound(labels: Labels, context: Context) -> float | None:
@@ -53,7 +137,8 @@ def _bound(labels: Labels, context: Context) -> float | None:
         return None
 
 
-def _check(q: Floats, context: Context) -> None:
+def check_quantile(q: Floats, context: Context) -> None:
+    """Warns of a quantile that is none."""
     bad = ~((q >= 0) & (q <= 1))
     if bad.any():
         context.warn(f"quantile value should be between 0 and 1, got {_go(float(q[bad][0]))}")
@@ -63,7 +148,7 @@ def _go(value: float) -> str:
     return "NaN" if value != value else f"{value:g}".replace("inf", "Inf")
 
 
-def _alike(here: Bools) -> list[np.ndarray[tuple[int, ...], np.dtype[np.intp]]]:
+def _alike(here: Bools) -> list[Index]:
     if bool((here == here[:, :1]).all()):
         return [np.arange(here.shape[1])]
     _, kind = np.unique(here, axis=1, return_inverse=True)
@@ -74,12 +159,43 @@ def _quantiles(q: Floats, bounds: Floats, counts: Floats, context: Context) -> F
     """`counts` is [buckets, steps], cumulative, ordered by bound."""
     if bounds[-1] != np.inf:
         return np.where(q < 0, -np.inf, np.where(q > 1, np.inf, np.nan))
-    starts = np.flatnonzero(np.append(True, bounds[1:] != bounds[:-1]))
-    bounds, counts = bounds[starts], np.add.reduceat(counts, starts, axis=0)
+    bounds, counts = _coalesced(bounds, counts)
     counts = _monotonic(counts, context)
     out = _interpolated(q, bounds, counts) if len(bounds) > 1 else np.full(len(q), np.nan)
     out = np.where((counts[-1] == 0) | np.isnan(counts[-1]) | np.isnan(q), np.nan, out)
     return np.where(q < 0, -np.inf, np.where(q > 1, np.inf, out))
+
+
+def _coalesced(bounds: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    starts = np.flatnonzero(np.append(True, bounds[1:] != bounds[:-1]))
+    return bounds[starts], np.add.reduceat(counts, starts, axis=0)
+
+
+def bucket_fractions(low: Floats, high: Floats, bounds: Floats, counts: Floats) -> Floats:
+    """The fraction of observations between `low` and `high`; `counts` as in `_quantiles`."""
+    if bounds[-1] != np.inf:
+        return np.full(len(low), np.nan)
+    bounds, counts = _coalesced(bounds, counts)
+    total = counts[-1]
+    found = (_ranks_below(high, bounds, counts) - _ranks_below(low, bounds, counts)) / total
+    found = np.where(low >= high, 0.0, found)
+    result: Floats = np.where((total == 0) | np.isnan(low) | np.isnan(high), np.nan, found)
+    return result
+
+
+def _ranks_below(value: Floats, bounds: Floats, counts: Floats) -> Floats:
+    """How many observations lie below a value, evenly spread within each bucket; a bucket without end counts none."""
+    rank, done = counts[-1].copy(), np.zeros(len(value), bool)
+    lower, before = (0.0 if bounds[0] > 0 else -np.inf), np.zeros(len(value))
+    for upper, count in zip(bounds.tolist(), counts, strict=True):
+        at_start = ~done & (lower >= value)
+        inside = ~done & ~at_start & (value < upper)
+        within = count if lower == -np.inf else before + (count - before) * (value - lower) / (upper - lower)
+        rank = np.where(at_start, before, np.where(inside, within, rank))
+        done |= at_start | inside
+        lower, before = upper, count
+    result: Floats = np.minimum(rank, counts[-1])
+    return result
 
 
 def _monotonic(counts: Floats, context: Context) -> Floats:

@@ -16,7 +16,7 @@ from app.errors import BadQuery, QueryFailed
 from app.labels import METRIC_NAME, Labels, Matcher, MatchOp, labels_from
 from app.query.grid import Grid
 from app.query.promql.ast import Aggregate, Binary, Call, Negate, Node, Range, Selector, Subquery
-from app.query.vector import Bools, Floats, Ints, Vector, empty, merged
+from app.query.vector import Bools, Ints, Vector, empty, merged
 
 if TYPE_CHECKING:
     from app.query.promql.evaluator import Evaluator
@@ -46,21 +46,23 @@ def info(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     if values:
         matchers = [*(names or [_DEFAULT]), *wanted, *_named(values)]
         infos = evaluator.sample_times(_as_read(evaluator, node.args[0], tuple(matchers)), grid)
+        for row, _, _ in infos.cells():
+            raise QueryFailed(f"this should be an info metric, with float samples: {_text(infos.labels[row])}")
     joined = _Joined(infos, values, {m.name for m in wanted})
     unmatched_stay = all(m.matches("") for m in wanted)
-    rows: list[tuple[Labels, Floats, Bools]] = []
+    rows: list[tuple[Labels, int, Bools]] = []
     for i, labels in enumerate(base.labels):
         present = base.present[i]
         if own[i]:
-            rows.append((labels, base.values[i], present))
+            rows.append((labels, i, present))
             continue
         for more, here in joined.of(known[i], present):
             if more is not None or unmatched_stay:
-                rows.append((labels_from({**known[i], **(more or {})}), base.values[i], here))
+                rows.append((labels_from({**known[i], **(more or {})}), i, here))
     if not rows:
         return empty(grid.n)
-    found = [labels for labels, _, _ in rows]
-    return merged(Vector(found, np.array([row[1] for row in rows]), np.array([row[2] for row in rows])).compact())
+    found = base.take([row for _, row, _ in rows]).relabelled([labels for labels, _, _ in rows])
+    return merged(found.where(np.array([here for _, _, here in rows])).compact())
 
 
 class _Joined:

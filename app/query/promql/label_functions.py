@@ -31,7 +31,7 @@ def label_replace(vector: Vector, target: str, replacement: str, source: str, pa
         new = results[value]
         return labels if new is None else labels_from({**own, target: new})
 
-    return merged(Vector([replaced(labels) for labels in vector.labels], vector.values, vector.present))
+    return merged(vector.relabelled([replaced(labels) for labels in vector.labels]))
 
 
 def label_join(vector: Vector, target: str, separator: str, sources: tuple[str, ...]) -> Vector:
@@ -42,7 +42,7 @@ def label_join(vector: Vector, target: str, separator: str, sources: tuple[str, 
         own = dict(labels)
         return labels_from({**own, target: separator.join(own.get(name, "") for name in sources)})
 
-    return merged(Vector([joined(labels) for labels in vector.labels], vector.values, vector.present))
+    return merged(vector.relabelled([joined(labels) for labels in vector.labels]))
 
 
 def sorted_by_labels(vector: Vector, names: tuple[str, ...], descending: bool) -> Vector:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from app.errors import QueryFailed, StoreError
@@ -15,12 +16,12 @@ from app.query.promql.ast import Grouping, Selector
 from app.query.promql.catalog import SeriesCatalog
 from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_condition, series_condition, storable
 from app.query.promql.context import Context
+from app.query.promql.histograms.hints import REACH_MS
+from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, STALE_BITS, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
 from app.query.vector import Bools, Floats, Vector, empty
 from app.store.client import Pool
-
-STALE_BITS = 0x7FF0000000000002
-"""Prometheus's stale marker (model/value/value.go, StaleNaN)."""
+from app.store.histograms import HistogramMetrics
 
 GRID_FUNCTIONS: Mapping[str, str] = {
     # checked against the array implementation by tests/integration/test_promql_paths.py
@@ -78,9 +79,24 @@ class LeafSource:
     def __init__(self, pool: Pool, catalog: SeriesCatalog) -> None:
         self._pool = pool
         self._catalog = catalog
+        self._histograms = HistogramMetrics(pool)
+
+    def may_have_histograms(self, selector: Selector, context: Context) -> bool:
+        """Whether there may be native histograms among the samples of a selector."""
+        try:
+            names = self._histograms.names()
+        except StoreError as error:
+            raise context.store_error(error) from error
+        return bool(names) and any(
+            all(m.matches(name) for m in group if m.name == METRIC_NAME)
+            for name in names
+            for group in selector.alternatives
+        )
 
     def vector(self, leaf: Leaf, context: Context) -> Vector:
         """A row for each selected series; metric names are kept."""
+        if leaf.function in (INSTANT, INSTANT_TIME) and self.may_have_histograms(leaf.selector, context):
+            return self._newest(leaf, context)
         first, last = _reachable(leaf.grid)
         if first == last:
             return empty(leaf.grid.n)
@@ -94,7 +110,7 @@ class LeafSource:
         values, present = _cells(rows, "grid")
         if leaf.function in (INSTANT, INSTANT_TIME):
             present = present & (values.view(np.uint64) != STALE_BITS)
-        labels = self._labels(rows, leaf.selector, context)
+        labels = self._labels(rows.column("series_id").to_numpy(), leaf.selector, context)
         return _padded(Vector(labels, values, present), leaf.grid.n, first, last).compact()
 
     def aggregated(self, leaf: Leaf, op: str, grouping: Grouping, context: Context) -> Vector | None:
@@ -122,31 +138,69 @@ class LeafSource:
         groups = Vector(_group_labels(rows, grouping), values, present)
         return _padded(groups, leaf.grid.n, first, last).compact()
 
-    def samples(self, selector: Selector, after_ms: int, until_ms: int, context: Context) -> Samples:
-        """The raw samples in (after_ms, until_ms], without stale markers, one at each time."""
+    def samples(
+        self, selector: Selector, after_ms: int, until_ms: int, context: Context, hints: bool = False
+    ) -> Samples:
+        """The raw samples in (after_ms, until_ms], without stale markers, one at each time.
+
+        With `hints` native histograms have reset hints from comparing them with the ones before.
+        """
+        if not self.may_have_histograms(selector, context):
+            return self._samples(self._floats(selector, after_ms, until_ms, context, stale=False), selector, context)
+        found = self._both(selector, after_ms - REACH_MS * hints, until_ms, context)
+        if hints:
+            found = found.hinted(context.detects_resets)
+        return self._samples(found.after(after_ms), selector, context)
+
+    def _newest(self, leaf: Leaf, context: Context) -> Vector:
+        """An instant leaf on arrays: floats and histograms of a series are one row of samples."""
+        grid = leaf.grid
+        found = self._both(leaf.selector, grid.start_ms - leaf.window_ms - REACH_MS, grid.end_ms, context)
+        samples = self._samples(found, leaf.selector, context)
+        context.check_size(len(samples), grid.n)
+        return newest(samples, grid, leaf.window_ms, leaf.function == INSTANT_TIME, context.detects_resets)
+
+    def _both(self, selector: Selector, after_ms: int, until_ms: int, context: Context) -> Points:
+        """Floats and histograms in (after_ms, until_ms], stale markers among them."""
+        floats = self._floats(selector, after_ms, until_ms, context, stale=True)
         after_ms, until_ms = storable(after_ms), storable(until_ms)
         if after_ms >= until_ms:
-            return no_samples()
+            return floats
+        parameters = Parameters()
+        sql = HISTOGRAMS_SQL.format(where=_where(selector, after_ms, until_ms, parameters))
+        histograms = histogram_points(self._query(sql, parameters, context))
+        context.used_samples(histograms.size())
+        return floats.merged(histograms)
+
+    def _floats(self, selector: Selector, after_ms: int, until_ms: int, context: Context, stale: bool) -> Points:
+        after_ms, until_ms = storable(after_ms), storable(until_ms)
+        if after_ms >= until_ms:
+            return NO_POINTS
         parameters = Parameters()
         sql = (
             "-- PromQL: raw samples of a selector\n"
             "SELECT series_id, timeSeriesGroupArray(ts, value) AS points, count() AS samples\n"
-            f"FROM metric_samples\nWHERE {_where(selector, after_ms, until_ms, parameters)} AND {_NOT_STALE}\n"
-            "GROUP BY series_id"
+            f"FROM metric_samples\nWHERE {_where(selector, after_ms, until_ms, parameters)}"
+            f"{'' if stale else f' AND {_NOT_STALE}'}\nGROUP BY series_id"
         )
         rows = self._query(sql, parameters, context)
         context.used_samples(_total(rows, "samples"))
-        context.check_size(rows.num_rows, 0)
         if not rows.num_rows:
-            return no_samples()
+            return NO_POINTS
         points = rows.column("points").combine_chunks()
         ts, values = (points.flatten().field(i) for i in (0, 1))
         offsets = points.offsets.to_numpy().astype(np.int64)
-        labels = self._labels(rows, selector, context)
-        return Samples(labels, offsets - offsets[0], ts.cast(pa.int64()).to_numpy(), values.to_numpy())
-
-    def _labels(self, rows: pa.Table, selector: Selector, context: Context) -> list[Labels]:
         ids = rows.column("series_id").to_numpy()
+        return Points(ids, offsets - offsets[0], ts.cast(pa.int64()).to_numpy(), values.to_numpy())
+
+    def _samples(self, points: Points, selector: Selector, context: Context) -> Samples:
+        context.check_size(len(points.ids), 0)
+        if not len(points.ids):
+            return no_samples()
+        labels = self._labels(points.ids, selector, context)
+        return Samples(labels, points.offsets, points.ts_ms, points.values, points.histograms)
+
+    def _labels(self, ids: npt.NDArray[np.uint64], selector: Selector, context: Context) -> list[Labels]:
         labels = self._catalog.lookup(ids)
         if labels is None:
             parameters = Parameters()

@@ -28,6 +28,7 @@ from app.query.promql.ast import (
     Text,
 )
 from app.query.promql.names import AGGREGATIONS, EXTRA_RANGE_FUNCTIONS, FUNCTIONS
+from app.query.promql.trims import with_trims, without_trims
 
 _MAX_LENGTH = 64 * 1024
 _MAX_DEPTH = 200
@@ -48,11 +49,12 @@ def parse(text: str) -> Node:
     if len(text) > _MAX_LENGTH:
         raise BadQuery(f"the query is longer than {_MAX_LENGTH} characters")
     _check_depth(text)
+    readable, trims = without_trims(text)
     try:
-        tree = pp.parse(text)
+        tree = pp.parse(readable)
     except ValueError as error:
         raise BadQuery(f'invalid parameter "query": {error}') from error
-    return _convert(tree)
+    return with_trims(_convert(tree), trims)
 
 
 def parse_selector(text: str) -> Selector:

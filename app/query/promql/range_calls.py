@@ -10,6 +10,7 @@ from app.errors import BadQuery
 from app.query.grid import Grid
 from app.query.promql.ast import Call, Node, Range, Subquery
 from app.query.promql.functions import absent, check_factor, labels_of_absent
+from app.query.promql.histograms.over_time import HINTED, over_time, unhinted
 from app.query.promql.range_functions import BASELINE_MS, KEEPS_NAME, RANGE_FUNCTIONS
 from app.query.promql.windows import cut
 from app.query.result import Samples
@@ -24,7 +25,8 @@ def samples_of_vector(vector: Vector, grid: Grid) -> Samples:
     counts = vector.present.sum(axis=1)
     times = np.broadcast_to(grid.times, vector.values.shape)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return Samples(vector.labels, offsets, times[vector.present], vector.values[vector.present])
+    histograms = None if vector.histograms is None else unhinted(vector.histograms[vector.present])
+    return Samples(vector.labels, offsets, times[vector.present], vector.values[vector.present], histograms)
 
 
 def _split(node: Call) -> tuple[Range | Subquery, list[Node]]:
@@ -40,7 +42,9 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     source, rest = _split(node)
     parameters = [evaluator.scalar(arg, grid) for arg in rest]
     _check(evaluator, node.name, parameters)
-    samples, ends = evaluator.samples(source, grid, BASELINE_MS if node.name == "increase_exact" else 0)
+    samples, ends = evaluator.samples(
+        source, grid, BASELINE_MS if node.name == "increase_exact" else 0, node.name in HINTED
+    )
     evaluator.context.check_size(len(samples), grid.n)
     # windows that stand still (@) are evaluated at every step only where parameters may move
     still = ends.n != grid.n
@@ -51,8 +55,11 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
         found = absent(labels_of_absent(source), windows.some.reshape(shape))
         return found.broadcast(grid.n) if still else found
     per_window = [np.tile(values, len(samples)) for values in parameters]
-    values, present = RANGE_FUNCTIONS[node.name](windows, *per_window)
-    vector = Vector(samples.labels, values.reshape(shape), present.reshape(shape))
+    if samples.histograms is None:
+        values, present = RANGE_FUNCTIONS[node.name](windows, *per_window)
+        vector = Vector(samples.labels, values.reshape(shape), present.reshape(shape))
+    else:
+        vector = over_time(evaluator.context, node.name, samples, windows, per_window)
     if shape[1] != grid.n:
         vector = vector.broadcast(grid.n)
     vector = vector.compact()

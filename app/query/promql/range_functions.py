@@ -127,28 +127,31 @@ def _extrapolated(counter: bool, per_second: bool) -> RangeFunction:
     """promql/functions.go, extrapolatedRate: the increase between first and last sample, stretched to the window."""
 
     def function(w: Windows) -> tuple[Floats, Bools]:
-        first, first_ms, last_ms = w.at(w.lo), w.time_at(w.lo), w.time_at(w.hi - 1)
+        first = w.at(w.lo)
         result = w.at(w.hi - 1) - first
         if counter:
             before, now = _pairs(w)
             result = result + w.sums_over_pairs(np.where(now < before, before, 0.0))
-        gaps = w.counts - 1
-        to_start = (first_ms - (w.ends_ms - w.range_ms)) / 1000
-        to_end = (w.ends_ms - last_ms) / 1000
-        sampled = (last_ms - first_ms) / 1000
-        average = sampled / np.maximum(gaps, 1)
-        threshold = average * 1.1
-        to_start = np.where(to_start >= threshold, average / 2, to_start)
-        if counter:
-            to_zero = np.where((result > 0) & (first >= 0), sampled * (first / result), to_start)
-            to_start = np.where(to_zero < to_start, to_zero, to_start)
-        to_end = np.where(to_end >= threshold, average / 2, to_end)
-        factor = np.where(sampled != 0, (sampled + to_start + to_end) / sampled, 1.0)
-        if per_second:
-            factor = factor / (w.range_ms / 1000)
-        return result * factor, gaps >= 1
+        return result * extrapolation(w, first, result, counter, per_second), w.counts >= 2
 
     return function
+
+
+def extrapolation(w: Windows, first: Floats, result: Floats, counter: bool, per_second: bool) -> Floats:
+    """What to multiply the increase `result` between first and last sample with; `first` is a counter's start."""
+    first_ms, last_ms = w.time_at(w.lo), w.time_at(w.hi - 1)
+    to_start = (first_ms - (w.ends_ms - w.range_ms)) / 1000
+    to_end = (w.ends_ms - last_ms) / 1000
+    sampled = (last_ms - first_ms) / 1000
+    average = sampled / np.maximum(w.counts - 1, 1)
+    threshold = average * 1.1
+    to_start = np.where(to_start >= threshold, average / 2, to_start)
+    if counter:
+        to_zero = np.where((result > 0) & (first >= 0), sampled * (first / result), to_start)
+        to_start = np.where(to_zero < to_start, to_zero, to_start)
+    to_end = np.where(to_end >= threshold, average / 2, to_end)
+    factor = np.where(sampled != 0, (sampled + to_start + to_end) / sampled, 1.0)
+    return factor / (w.range_ms / 1000) if per_second else factor
 
 
 def _instant(per_second: bool) -> RangeFunction:

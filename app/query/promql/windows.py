@@ -98,6 +98,12 @@ def sums_between(items: Floats, lo: Ints, hi: Ints) -> Floats:
     return out
 
 
+def recut(windows: Windows, samples: Samples) -> Windows:
+    """The same windows over other samples of the same series."""
+    steps = len(windows.lo) // max(1, len(samples))
+    return cut(samples, windows.ends_ms[:steps], windows.range_ms, windows.asked_ms[:steps])
+
+
 def cut(samples: Samples, times_ms: Ints, range_ms: int, asked_ms: Ints | None = None) -> Windows:
     """The windows that end at `times_ms`, `range_ms` long, of every series; `asked_ms` are as many times."""
     n, steps = len(samples), len(times_ms)

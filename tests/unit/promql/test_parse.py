@@ -55,8 +55,6 @@ def test_structure() -> None:
         ('m{a=~"("}', "regex"),
         ("rate(m)", "matrix"),
         ("holt_winters(m[5m], 1, 1)", "holt_winters"),
-        ("histogram_avg(m)", 'function "histogram_avg" is not supported yet'),
-        ("histogram_count(m)", 'function "histogram_count" is not supported yet'),
         ("limit_ratio(0.1, m)", 'aggregation "limit_ratio" is not supported yet'),
         ("(" * 300 + "1" + ")" * 300, "nested deeper"),
         ("-" * 5000 + "1", "nested deeper"),
@@ -67,6 +65,37 @@ def test_what_cannot_be_is_refused_with_the_reason(text: str, says: str) -> None
     """Wrong text, and what is not there yet, is a BadQuery; nothing overflows a stack."""
     with pytest.raises(BadQuery, match=says):
         parse(text)
+
+
+def test_trims_are_the_comparisons_the_text_has() -> None:
+    """`</` and `>/` bind as comparisons do, and are told from those in any order, in strings and in matchers."""
+
+    def ops(text: str) -> list[str]:
+        found: list[str] = []
+
+        def walk(node: object) -> None:
+            if isinstance(node, Binary):
+                walk(node.left)
+                found.append(node.op)
+                walk(node.right)
+            elif isinstance(node, Call):
+                for arg in node.args:
+                    walk(arg)
+            elif isinstance(node, Aggregate):
+                walk(node.param)
+                walk(node.expr)
+
+        walk(parse(text))
+        return found
+
+    assert ops("a </ 1") == ["</"]
+    assert ops("a > 1 >/ 2 < 3") == [">", ">/", "<"]
+    assert ops('a{b!="</", c=~"}>/"} >/ b{x!="1"} # </') == [">/"]
+    assert ops("topk(scalar(a </ 1), b == 2) >/ -(c </ 3)") == ["</", "==", ">/"]
+    assert ops("sum(a </ 2) + on (x) (b >= 1)") == ["</", "+", ">="]
+    assert ops("a + b </ c * d") == ["+", "</", "*"]
+    with pytest.raises(BadQuery, match="invalid promql query"):
+        parse("a </ </ b")
 
 
 def test_a_match_parameter_is_a_plain_selector() -> None:
