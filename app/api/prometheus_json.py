@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.api.histogram_json import encode_histogram
 from app.labels import Labels
+from app.query.promql.format import format_json, format_value
 from app.query.result import QueryResult
 from app.query.vector import Floats, Ints
 
@@ -21,7 +22,7 @@ _SAMPLE = 8192
 
 
 def format_values(values: Floats) -> pa.StringArray:
-    """Each value as Go's strconv.FormatFloat(v, 'f', -1, 64), with NaN, +Inf and -Inf."""
+    """Each value as `format_json` writes it."""
     sample = values[:: max(1, len(values) // _SAMPLE)]
     if len(values) > _SAMPLE and len(np.unique(sample)) * 2 < len(sample):
         # counters and gauges repeat themselves: each value is written once
@@ -42,16 +43,8 @@ def _formatted(values: Floats) -> pa.StringArray:
         text = pc.replace_with_mask(text, pa.array(whole), pa.array(values[whole].astype(np.int64)).cast(pa.string()))
         odd &= ~whole
     distinct, which = np.unique(values[odd], return_inverse=True, equal_nan=True)
-    written = pa.array([_plain(value) for value in distinct.tolist()], pa.string())
+    written = pa.array([format_json(value) for value in distinct.tolist()], pa.string())
     return pc.replace_with_mask(text, pa.array(odd), written.take(pa.array(which)))
-
-
-def _plain(value: float) -> str:
-    if value != value:
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
-    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def format_time(ms: int) -> str:
@@ -93,6 +86,10 @@ def _series_points(result: QueryResult) -> Iterator[tuple[memoryview, Ints, Ints
 
 
 def _matrix(result: QueryResult) -> Iterator[bytes | memoryview]:
+    """The series, those of floats alone without a Python object for each point."""
+    if result.histograms is not None or (result.raw is not None and result.raw.histograms is not None):
+        yield from _mixed_matrix(result)
+        return
     row, comma = 0, b""
     for data, edges, counts in _series_points(result):
         ends = np.cumsum(counts)
@@ -106,11 +103,35 @@ def _matrix(result: QueryResult) -> Iterator[bytes | memoryview]:
             row += 1
 
 
+def _mixed_matrix(result: QueryResult) -> Iterator[bytes]:
+    comma = b""
+    for i, labels in enumerate(result.labels):
+        times, values = result.series(i)
+        native = result.native(i)
+        points: dict[bytes, list[bytes]] = {b"values": [], b"histograms": []}
+        items = [None] * len(times) if native is None else native.tolist()
+        for at, value, h in zip(times.tolist(), format_values(values).to_pylist(), items, strict=True):
+            time = format_time(at).encode()
+            if h is None:
+                points[b"values"].append(b'[%s,"%s"]' % (time, value.encode()))
+            else:
+                points[b"histograms"].append(b"[%s,%s]" % (time, encode_histogram(h)))
+        parts = [b',"%s":[%s]' % (name, b",".join(some)) for name, some in points.items() if some]
+        if parts:
+            yield b'%s{"metric":%s%s}' % (comma, _metric(labels), b"".join(parts))
+            comma = b","
+
+
 def _vector(result: QueryResult) -> Iterator[bytes]:
     time = format_time(int(result.steps_ms[0])).encode()
     values = format_values(np.ascontiguousarray(result.values[:, 0])).to_pylist() if result.labels else []
     for i, (labels, value) in enumerate(zip(result.labels, values, strict=True)):
-        yield b'%s{"metric":%s,"value":[%s,"%s"]}' % (b"," if i else b"", _metric(labels), time, value.encode())
+        h = None if result.histograms is None else result.histograms[i, 0]
+        if h is None:
+            sample = b'"value":[%s,"%s"]' % (time, value.encode())
+        else:
+            sample = b'"histogram":[%s,%s]' % (time, encode_histogram(h))
+        yield b'%s{"metric":%s,%s}' % (b"," if i else b"", _metric(labels), sample)
 
 
 def _metric(labels: Labels) -> bytes:
@@ -127,7 +148,7 @@ def encode(result: QueryResult, warnings: Sequence[str] = ()) -> bytes:
     elif result.kind == "vector":
         parts += [b"[", *_vector(result), b"]"]
     else:
-        text = result.text if result.kind == "string" else format_values(result.values[0])[0].as_py()
+        text = result.text if result.kind == "string" else format_value(float(result.values[0, 0]))
         parts.append(b"[%s,%s]" % (format_time(int(result.steps_ms[0])).encode(), orjson.dumps(text)))
     parts.append(b"}")
     for name, notes in ((b"warnings", [*result.warnings, *warnings]), (b"infos", list(result.infos))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import sys
 import time
@@ -20,6 +21,8 @@ from app.commands.plot import PlotSeries, draw
 from app.durations import parse_duration_ms
 
 _DEFAULT_STEPS = 120
+_BAR = 20
+_ENDS = {0: "(]", 1: "[)", 2: "()", 3: "[]"}
 
 
 class Output(StrEnum):
@@ -116,12 +119,29 @@ def _table(kind: str, result: list[dict[str, Any]]) -> None:
     table = Table("Series", *(("Time", "Value") if kind == "matrix" else ("Value",)), box=None)
     for series in result:
         name = series_name(series["metric"])
-        if kind == "vector":
-            table.add_row(Text(name), Text(series["value"][1], justify="right"))
-            continue
-        for i, (at, value) in enumerate(series["values"]):
-            table.add_row(Text("" if i else name), Text(_clock(at)), Text(value, justify="right"))
+        for i, (at, value) in enumerate(_points(series)):
+            text = histogram_text(value) if isinstance(value, dict) else Text(value, justify="right")
+            when = () if kind == "vector" else (Text(_clock(at)),)
+            table.add_row(Text("" if i else name), *when, text)
     Console().print(table)
+
+
+def _points(series: dict[str, Any]) -> list[tuple[float, Any]]:
+    """The samples of a series by time: the text of a number, or a histogram."""
+    single = [series[key] for key in ("value", "histogram") if key in series]
+    return sorted(single or [*series.get("values", ()), *series.get("histograms", ())], key=lambda point: point[0])
+
+
+def histogram_text(histogram: dict[str, Any]) -> Text:
+    """A native histogram: count and sum, then a line for each bucket with a bar as long as its part of the count."""
+    lines = [f"count {histogram['count']}  sum {histogram['sum']}"]
+    buckets = histogram.get("buckets", ())
+    ends = [f"{_ENDS[rule][0]}{low}, {high}{_ENDS[rule][1]}" for rule, low, high, _ in buckets]
+    most = max((abs(float(count)) for *_, count in buckets), default=0.0)
+    for end, (*_, count) in zip(ends, buckets, strict=True):
+        bar = "█" * round(_BAR * abs(float(count)) / most) if 0 < most < float("inf") else ""
+        lines.append(f"{end:<{max(map(len, ends))}}  {count}  {bar}".rstrip())
+    return Text("\n".join(lines))
 
 
 def _csv(kind: str, result: Any) -> None:
@@ -133,8 +153,10 @@ def _csv(kind: str, result: Any) -> None:
     writer.writerow([*names, "time", "value"])
     for series in result:
         own = [series["metric"].get(name, "") for name in names]
-        points = series["values"] if kind == "matrix" else [series["value"]]
-        writer.writerows([*own, _clock(at), value] for at, value in points)
+        writer.writerows(
+            [*own, _clock(at), json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else value]
+            for at, value in _points(series)
+        )
 
 
 def _plot(result: list[dict[str, Any]]) -> None:
@@ -145,7 +167,10 @@ def _plot(result: list[dict[str, Any]]) -> None:
     drawn = [
         PlotSeries(series_name(s["metric"]), [at for at, _ in s["values"]], [float(v) for _, v in s["values"]])
         for s in result
+        if "values" in s
     ]
+    if not drawn:
+        misuse("--plot draws numbers: ask for histogram_quantile() or histogram_count() of these histograms")
     console.print(draw(drawn, console.width, min(24, max(8, console.height - 8))))
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import httpx
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
+from app.commands import query as query_command
 from app.config import Limits
 from app.errors import QueryLimit
 from app.histogram import Buckets, Histogram
@@ -18,9 +22,10 @@ from app.store.client import Pool
 from app.store.histograms import insert_histograms
 from app.store.metrics import SeriesRow, insert_series
 from ingest.series import label_set_id
-from tests.integration.promql_world import put, series
+from tests.integration.promql_world import put, series, serving
 
 T0 = 1_700_000_000_000
+Params = dict[str, str | int | float | bool | None]
 STALE = float(np.array([STALE_BITS], np.uint64).view(np.float64)[0])
 
 
@@ -139,6 +144,70 @@ def test_trims_take_numbers(embedded_pool: Pool, engine: PromQLEngine) -> None:
     nothing = engine.instant("f </ 1", T0)
     assert nothing.labels == []
     assert any('binary operator "</": float </ float' in text for text in nothing.infos)
+
+
+def test_answers_have_histograms_as_prometheus_writes_them(embedded_pool: Pool) -> None:
+    """`histogram` in a vector, `histograms` beside `values` in a matrix; empty buckets are left out."""
+    h = Histogram(
+        1,
+        9,
+        -0.5,
+        0.001,
+        2,
+        Buckets(np.array([0, 1, 2], np.int32), np.array([3.0, 0.0, 1.0])),
+        Buckets(np.array([-4000, 1], np.int32), np.array([0.0, 3.0])),
+    )
+    nhcb = Histogram(-53, 3, 4, positive=Buckets(np.array([0, 1], np.int32), np.array([1.0, 2.0])), custom_values=(5,))
+    put(embedded_pool, {series("h", of="e"): [(T0 - 15_000, 1e22)]})
+    for name, item in (("e", h), ("c", nhcb), ("n", Histogram(0, 0, 0))):
+        put_histograms(embedded_pool, {series("h", of=name): [(T0, item)]})
+    exponential = {
+        "count": "9",
+        "sum": "-0.5",
+        "buckets": [
+            [1, "-1.414213562373095", "-1", "3"],
+            [3, "-0.001", "0.001", "2"],
+            [0, "0.7071067811865475", "1", "3"],
+            [0, "1.414213562373095", "2", "1"],
+        ],
+    }
+    custom = {"count": "3", "sum": "4", "buckets": [[3, "-Inf", "5", "1"], [0, "5", "+Inf", "2"]]}
+    with serving(embedded_pool) as url:
+        at: Params = {"query": "h", "time": T0 / 1000}
+        vector = httpx.get(f"{url}/api/v1/query", params=at).json()["data"]["result"]
+        assert [s["histogram"] for s in vector] == [
+            [T0 / 1000, custom],
+            [T0 / 1000, exponential],
+            [T0 / 1000, {"count": "0", "sum": "0"}],
+        ]
+        span: Params = {"query": "h", "start": T0 / 1000 - 15, "end": T0 / 1000, "step": 15}
+        raw: Params = {**at, "query": "h[1m]"}
+        for params, path in ((span, "query_range"), (raw, "query")):
+            matrix = httpx.get(f"{url}/api/v1/{path}", params=params).json()["data"]["result"]
+            assert [set(s) - {"metric"} for s in matrix] == [{"histograms"}, {"values", "histograms"}, {"histograms"}]
+            assert matrix[1]["values"] == [[T0 / 1000 - 15, "1e+22"]]
+            assert matrix[1]["histograms"] == [[T0 / 1000, exponential]]
+
+
+def test_the_command_prints_histograms(embedded_pool: Pool) -> None:
+    """A line for each bucket in a table, JSON in CSV; a plot of them is refused with what to ask instead."""
+    put_histograms(embedded_pool, {series("h"): [(T0, histogram(8))]})
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    query_command.register(app)
+    at = ("--time", str(T0 // 1000))
+    with serving(embedded_pool) as url:
+
+        def ask(*arguments: str) -> Result:
+            return CliRunner().invoke(app, ["query", "h", *arguments, "--url", url], env={"COLUMNS": "100"})
+
+        table = ask(*at).output
+        assert "count 8  sum 8" in table
+        assert "(0.5, 1]  4  ████" in table
+        assert '"buckets":[[0,""0.5""' in ask(*at, "-o", "csv").output.replace('""buckets""', '"buckets"')
+        refused = ask("--start", str(T0 // 1000), "--end", str(T0 // 1000 + 60), "--plot")
+        assert refused.exit_code == 2
+        assert "histogram_quantile()" in refused.output
 
 
 def test_histograms_count_in_the_limit_on_samples(embedded_pool: Pool) -> None:

@@ -12,30 +12,36 @@ from hypothesis import strategies as st
 
 from app.api.prometheus_json import encode, format_time, format_values
 from app.query.promql import kahan
-from app.query.promql.format import format_value
+from app.query.promql.format import format_general, format_json, format_value
 from app.query.promql.quantiles import quantile_of_rows
 from app.query.result import QueryResult, Samples
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "plain", "general", "sample"),
     [
-        (0.0, "0"),
-        (-0.0, "-0"),
-        (1.0, "1"),
-        (0.1, "0.1"),
-        (1e-7, "0.0000001"),
-        (1e21, "1000000000000000000000"),
-        (123456789012345678.0, "123456789012345680"),
-        (math.nan, "NaN"),
-        (math.inf, "+Inf"),
-        (-math.inf, "-Inf"),
+        (0.0, "0", "0", "0"),
+        (-0.0, "-0", "-0", "-0"),
+        (1.0, "1", "1", "1"),
+        (0.1, "0.1", "0.1", "0.1"),
+        (1e-6, "0.000001", "1e-06", "0.000001"),
+        (-2.5e-9, "-0.0000000025", "-2.5e-09", "-2.5e-09"),
+        (123456.0, "123456", "123456", "123456"),
+        (1234567.0, "1234567", "1.234567e+06", "1234567"),
+        (1e21, "1000000000000000000000", "1e+21", "1e+21"),
+        (123456789012345678.0, "123456789012345680", "1.2345678901234568e+17", "123456789012345680"),
+        (5e-324, "0." + "0" * 323 + "5", "5e-324", "5e-324"),
+        (math.nan, "NaN", "NaN", "NaN"),
+        (math.inf, "+Inf", "+Inf", "+Inf"),
+        (-math.inf, "-Inf", "-Inf", "-Inf"),
     ],
 )
-def test_values_are_written_without_exponents(value: float, text: str) -> None:
-    """As strconv.FormatFloat(v, 'f', -1, 64), one at a time and as a column."""
-    assert format_value(value) == text
-    assert format_values(np.array([value])).to_pylist() == [text]
+def test_values_are_written_as_go_writes_them(value: float, plain: str, general: str, sample: str) -> None:
+    """'f' never has an exponent, 'g' early; samples in JSON have one where they are very small or large."""
+    assert format_value(value) == plain
+    assert format_general(value) == general
+    assert format_json(value) == sample
+    assert format_values(np.array([value])).to_pylist() == [sample]
 
 
 @given(st.lists(st.floats(), max_size=30), st.integers(1, 100))
@@ -43,9 +49,8 @@ def test_columns_of_values_read_back_exactly(values: list[float], times: int) ->
     """Any float, alone or repeated so that it is written only once, reads back as the same float."""
     column = np.array(values * times, np.float64)
     texts = format_values(column).to_pylist()
-    assert texts == [format_value(v) for v in column.tolist()]
+    assert texts == [format_json(v) for v in column.tolist()]
     assert all(float(t) == v or math.isnan(v) for t, v in zip(texts, column.tolist(), strict=True))
-    assert not any("e" in t.lower() for t in texts)
 
 
 def test_times_have_milliseconds_where_they_are() -> None:
