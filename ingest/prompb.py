@@ -11,12 +11,31 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _F = descriptor_pb2.FieldDescriptorProto
 _MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
+    "BucketSpan": [(1, "offset", _F.TYPE_SINT32, False), (2, "length", _F.TYPE_UINT32, False)],
+    "Histogram": [
+        (1, "count_int", _F.TYPE_UINT64, False),
+        (2, "count_float", _F.TYPE_DOUBLE, False),
+        (3, "sum", _F.TYPE_DOUBLE, False),
+        (4, "schema", _F.TYPE_SINT32, False),
+        (5, "zero_threshold", _F.TYPE_DOUBLE, False),
+        (6, "zero_count_int", _F.TYPE_UINT64, False),
+        (7, "zero_count_float", _F.TYPE_DOUBLE, False),
+        (8, "negative_spans", "BucketSpan", True),
+        (9, "negative_deltas", _F.TYPE_SINT64, True),
+        (10, "negative_counts", _F.TYPE_DOUBLE, True),
+        (11, "positive_spans", "BucketSpan", True),
+        (12, "positive_deltas", _F.TYPE_SINT64, True),
+        (13, "positive_counts", _F.TYPE_DOUBLE, True),
+        (14, "reset_hint", _F.TYPE_INT32, False),
+        (15, "timestamp", _F.TYPE_INT64, False),
+        (16, "custom_values", _F.TYPE_DOUBLE, True),
+    ],
     "Label": [(1, "name", _F.TYPE_BYTES, False), (2, "value", _F.TYPE_BYTES, False)],
     "Sample": [(1, "value", _F.TYPE_DOUBLE, False), (2, "timestamp", _F.TYPE_INT64, False)],
     "TimeSeries": [
         (1, "labels", "Label", True),
         (2, "samples", "Sample", True),
-        (4, "histograms", _F.TYPE_BYTES, True),
+        (4, "histograms", "Histogram", True),
     ],
     "MetricMetadata": [
         (1, "type", _F.TYPE_INT32, False),
@@ -26,6 +45,8 @@ _MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
     ],
     "WriteRequest": [(1, "timeseries", "TimeSeries", True), (3, "metadata", "MetricMetadata", True)],
 }
+_ONE_OF = {"Histogram": {"count": ("count_int", "count_float"), "zero_count": ("zero_count_int", "zero_count_float")}}
+"""Fields of which a message has one."""
 _PACKAGE = "watchhouse.remote"
 
 METADATA_TYPES = (
@@ -53,6 +74,11 @@ def _build() -> dict[str, type[Any]]:
                 entry.type, entry.type_name = _F.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
             else:
                 entry.type = kind
+        for number, (group, members) in enumerate(_ONE_OF.get(name, {}).items()):
+            message.oneof_decl.add(name=group)
+            for entry in message.field:
+                if entry.name in members:
+                    entry.oneof_index = number
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
@@ -61,6 +87,8 @@ def _build() -> dict[str, type[Any]]:
 
 
 _classes = _build()
+BucketSpan: Any = _classes["BucketSpan"]
+Histogram: Any = _classes["Histogram"]
 TimeSeries: Any = _classes["TimeSeries"]
 MetricMetadata: Any = _classes["MetricMetadata"]
 WriteRequest: Any = _classes["WriteRequest"]

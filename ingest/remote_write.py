@@ -8,7 +8,9 @@ series not met before, or written in an unusual way, goes through the protobuf l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cramjam
 import numpy as np
@@ -17,10 +19,12 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from app.config import Limits
 from app.errors import DecodeError
+from app.histogram import Histogram
 from app.labels import METRIC_NAME, Labels, labels_from
 from app.store.metrics import Metadata
 from ingest import prompb
-from ingest.batch import MetricBatch
+from ingest.batch import HistogramRows, MetricBatch
+from ingest.native import from_remote_write
 from ingest.series import RefCache, SeriesIndex, SeriesRegistry
 
 # A sample as every sender writes it: field 2, 16 bytes: a double, and a timestamp of six varint bytes (1971 to 2109).
@@ -226,6 +230,7 @@ class _Reader:
         self._rejected = Rejected()
         self._metadata: list[Metadata] = []
         self._unusual: list[tuple[int, int, float]] = []
+        self._histograms: list[tuple[int, int, Histogram]] = []
 
     def series(self, start: int, end: int) -> int:
         """Takes a series whose samples are not where the last one's were.
@@ -245,14 +250,21 @@ class _Reader:
         """Takes a series through the library; gives its ref when its labels are all before its samples."""
         message = prompb.TimeSeries.FromString(self.body[start:end])
         try:
-            if message.histograms:
-                raise ValueError("native histograms are not taken by remote write 1.0 here")
             ref = self._cache.index.ref(_labels(message, self._limits))
         except ValueError as error:
             self._rejected.add(str(error))
             return None
         self._unusual += [(ref, s.timestamp, s.value) for s in message.samples]
+        self._take_histograms(ref, message.histograms)
         return ref if len(message.labels) == self._label_count else None
+
+    def _take_histograms(self, ref: int, messages: Iterable[Any]) -> None:
+        for message in messages:
+            try:
+                self._histograms.append((ref, message.timestamp, from_remote_write(message)))
+            except ValueError as error:
+                labels = _shown(dict(self._cache.index.labels[ref]))
+                self._rejected.add(f"a native histogram of {labels}: {error}")
 
     def _end_of_labels(self, start: int, end: int) -> int:
         body, pos, self._label_count = self.body, start, 0
@@ -299,7 +311,7 @@ class _Reader:
         read = places.read(self.body)
         if read is None:
             return None
-        if not (self._unusual or self._metadata or self._rejected.series):
+        if not (self._unusual or self._histograms or self._metadata or self._rejected.series):
             self._cache.remember(self.body, places)
         refs, (ts_ms, values) = places.refs, read
         if self._unusual:
@@ -307,7 +319,9 @@ class _Reader:
             refs = np.concatenate([refs, np.array(more[0], np.int32)])
             ts_ms = np.concatenate([ts_ms, np.array(more[1], np.int64)])
             values = np.concatenate([values, np.array(more[2], np.float64)])
-        return WriteRequest(MetricBatch(self._cache.index, refs, ts_ms, values, self._metadata), self._rejected)
+        histograms = HistogramRows.of(self._histograms)
+        batch = MetricBatch(self._cache.index, refs, ts_ms, values, self._metadata, histograms)
+        return WriteRequest(batch, self._rejected)
 
     def _places(self) -> _Places:
         starts, ends = np.array(self.starts, np.int64), np.array(self.ends, np.int64)

@@ -26,6 +26,7 @@ from app.errors import Overloaded, StoreError, StoreUnavailable
 from app.labels import Labels
 from app.store import logs, metrics
 from app.store.client import Pool
+from app.store.histograms import insert_histograms
 from app.telemetry import INGEST_COMMITS, INGEST_REFUSED, INGEST_ROWS, INGEST_WAITING
 from ingest.batch import LogBatch, MetricBatch
 from ingest.series import SeriesRegistry
@@ -214,18 +215,22 @@ class Writer:
     def _insert_metrics(self, batches: Sequence[MetricBatch]) -> None:
         # batches of one index are inserted together; nearly always there is but one
         for index, group in itertools.groupby(batches, key=lambda b: b.index):
-            members = list(group)
-            refs = np.concatenate([b.refs for b in members])
-            if not len(refs):  # metadata alone
+            batch = MetricBatch.joined(list(group))
+            if not len(batch):  # metadata alone
                 continue
-            ts_ms = np.concatenate([b.ts_ms for b in members])
-            values = np.concatenate([b.values for b in members])
-            untold = index.untold(refs, ts_ms)
+            refs, ts_ms, native = batch.refs, batch.ts_ms, batch.histograms
+            every = np.concatenate([refs, native.refs]), np.concatenate([ts_ms, native.ts_ms])
+            untold = index.untold(*(every if native else (refs, ts_ms)))
             if untold:
                 rows = [metrics.SeriesRow(int(index.ids[r]), index.labels[r], first, last) for r, first, last in untold]
                 metrics.insert_series(self._pool, rows)
                 index.told(untold)
-            metrics.insert_samples(self._pool, index.names, index.name_code[refs], index.ids[refs], ts_ms, values)
+            if len(refs):
+                ids, codes = index.ids[refs], index.name_code[refs]
+                metrics.insert_samples(self._pool, index.names, codes, ids, ts_ms, batch.values)
+            if native:
+                names = [index.names[code] for code in index.name_code[native.refs].tolist()]
+                insert_histograms(self._pool, names, index.ids[native.refs], native.ts_ms, native.items)
         self._insert_metadata([m for b in batches for m in b.metadata])
 
     def _insert_metadata(self, found: Sequence[metrics.Metadata]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
-import numpy as np
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -152,19 +151,7 @@ class Decoder:
 
 def _merged(batches: Sequence[MetricBatch]) -> list[MetricBatch]:
     """The same samples in one batch an index: a fetch may hold thousands of small records."""
-    found = []
-    for index, group in itertools.groupby(batches, key=lambda batch: batch.index):
-        members = list(group)
-        found.append(
-            MetricBatch(
-                index,
-                np.concatenate([b.refs for b in members]),
-                np.concatenate([b.ts_ms for b in members]),
-                np.concatenate([b.values for b in members]),
-                list(dict.fromkeys(m for b in members for m in b.metadata)),
-            )
-        )
-    return found
+    return [MetricBatch.joined(list(group)) for _, group in itertools.groupby(batches, key=lambda batch: batch.index)]
 
 
 def _json(value: bytes) -> list[Any]:

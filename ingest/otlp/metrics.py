@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal
 
 import numpy as np
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, ResourceMetrics
 
 from app.config import Limits
+from app.histogram import Histogram
 from app.labels import METRIC_NAME, Labels, labels_from
 from app.store.metrics import Metadata
-from ingest.batch import STALE_NAN_BITS, MetricBatch
+from ingest.batch import STALE_NAN_BITS, HistogramRows, MetricBatch
 from ingest.otlp.cache import Generation
+from ingest.otlp.exponential import read_exponential
 from ingest.otlp.naming import Kind, merged_labels, metric_name
 from ingest.otlp.outcome import Rejections
 from ingest.otlp.points import NO_VALUE, READERS, DataField, Part
@@ -86,17 +88,18 @@ class _Reader:
         self._ts_ns: list[int] = []
         self._values: list[float] = []
         self._stale: list[int] = []
+        self._histograms: list[tuple[int, int, Histogram]] = []
         self._points = 0
 
     def resource(self, message: ResourceMetrics) -> None:
         """Takes all metrics of a resource, and its target_info."""
         key = message.resource.SerializeToString()
         labels = identity_labels(message.resource)
-        before = len(self._ts_ns)
+        before, native_before = len(self._ts_ns), len(self._histograms)
         for scope_metrics in message.scope_metrics:
             for metric in scope_metrics.metrics:
                 self._metric(metric, key, labels)
-        taken = self._ts_ns[before:]
+        taken = self._ts_ns[before:] + [ms * 1_000_000 for _, ms, _ in self._histograms[native_before:]]
         if taken:
             self._target_info(message, key, min(taken), max(taken))
 
@@ -107,7 +110,8 @@ class _Reader:
             values.view(np.uint64)[self._stale] = STALE_NAN_BITS
         ts_ms = np.array(self._ts_ns, np.int64) // 1_000_000
         refs = np.array(self._refs, np.int32)
-        batch = MetricBatch(self._cache.index, refs, ts_ms, values, list(self._metadata.values()))
+        histograms = HistogramRows.of(self._histograms)
+        batch = MetricBatch(self._cache.index, refs, ts_ms, values, list(self._metadata.values()), histograms)
         return DecodedMetrics(batch, self._points, self._rejected)
 
     def _metric(self, metric: Metric, resource_key: bytes, resource_labels: Labels) -> None:
@@ -119,7 +123,7 @@ class _Reader:
         if refusal is not None:
             self._rejected.add(*refusal, len(data.data_points))
             return
-        kind = _kind(metric, cast(DataField, field))
+        kind = _kind(metric, field)
         try:
             name = metric_name(metric.name, metric.unit, kind)
         except ValueError as error:
@@ -127,8 +131,12 @@ class _Reader:
             return
         if data.data_points:
             self._metadata[name] = Metadata(name, _PROMETHEUS_TYPES[kind], metric.unit, metric.description)
-        family = _Family(name, resource_labels, self._cache.number((resource_key, metric.name, metric.unit, kind)))
-        self._take_points(data.data_points, family, cast(DataField, field))
+        # not by the kind: points of both kinds of histograms may leave the same bytes
+        family = _Family(name, resource_labels, self._cache.number((resource_key, metric.name, metric.unit, field)))
+        if field == "exponential_histogram":
+            self._take_histograms(data.data_points, family)
+        else:
+            self._take_points(data.data_points, family, field)
 
     def _take_points(self, points: Any, family: _Family, field: DataField) -> None:
         get, number = self._cache.points.get, family.number
@@ -151,6 +159,23 @@ class _Reader:
             self._refs += refs
             self._values += values
             self._ts_ns += [ts_ns] * len(refs)
+            self._points += 1
+
+    def _take_histograms(self, points: Any, family: _Family) -> None:
+        for point in points:
+            ts_ns = point.time_unix_nano or self._received_ns
+            try:
+                if ts_ns > _LAST_NS:
+                    raise ValueError(f"a data point with the time {ts_ns} ns")
+                found = read_exponential(point)
+                key = (family.number, point.SerializeToString())
+                refs = self._cache.points.get(key)
+                if refs is None:
+                    refs = self._cache.points[key] = self._series(family, point, [("", ())])
+            except ValueError as error:
+                self._rejected.add("bad_point", f"{family.name}: {error}")
+                continue
+            self._histograms.append((refs[0], ts_ns // 1_000_000, found))
             self._points += 1
 
     def _series(self, family: _Family, point: Any, parts: list[Part]) -> tuple[int, ...]:
@@ -202,21 +227,16 @@ class _Reader:
         return (self._cache.index.ref(labels),) if labels else ()
 
 
-def _kind(metric: Metric, field: DataField) -> Kind:
+def _kind(metric: Metric, field: DataField | Literal["exponential_histogram"]) -> Kind:
     if field == "sum":
         return "counter" if metric.sum.is_monotonic else "updown"
-    return field
+    return "histogram" if field == "exponential_histogram" else field
 
 
 def _refusal(metric: Metric, data: Any, field: str) -> tuple[str, str] | None:
     """(reason, sentence) of a metric that is not taken at all."""
-    if field == "exponential_histogram":
-        return "exponential_histogram", (
-            f"{metric.name}: exponential histograms are not taken, export explicit buckets (the OpenTelemetry SDKs: "
-            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram)"
-        )
     # Fluent Bit leaves the temporality of its cumulative histograms unspecified; only what says delta is delta
-    if field in ("sum", "histogram") and data.aggregation_temporality == _DELTA:
+    if field in ("sum", "histogram", "exponential_histogram") and data.aggregation_temporality == _DELTA:
         return "delta_temporality", (
             f"{metric.name}: delta temporality is not taken, export cumulative (the OpenTelemetry SDKs: "
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative)"

@@ -24,7 +24,7 @@ from ingest.writer import Writer
 _THREAD_FROM_BYTES = 2048
 """A smaller body is decoded sooner than a thread is found for it; a larger one would hold up the event loop."""
 
-REJECTION_REASONS = ("bad_name", "bad_point", "bad_record", "delta_temporality", "exponential_histogram")
+REJECTION_REASONS = ("bad_name", "bad_point", "bad_record", "delta_temporality")
 for _reason in (*REJECTION_REASONS, "undecodable", "too_large"):
     DROPPED.labels("otlp", _reason)
 RECEIVED.labels("otlp")

@@ -10,9 +10,6 @@ import asyncio
 import functools
 import itertools
 import logging
-from collections.abc import Sequence
-
-import numpy as np
 
 from app.config import Limits
 from app.errors import Overloaded, StoreUnavailable
@@ -71,7 +68,7 @@ class Collector:
         groups = [list(group) for _, group in itertools.groupby(held, key=lambda batch: id(batch.index))]
         for i, group in enumerate(groups):
             try:
-                done = self._writer.enqueue_metrics(_joined(group))
+                done = self._writer.enqueue_metrics(MetricBatch.joined(group))
             except Overloaded as full:
                 if not told:
                     log.warning("scrapes are held: %s", full)
@@ -95,18 +92,6 @@ class Collector:
             log.error("%d scraped samples are lost: the write queue is full", self._rows)
             _QUEUE_FULL.inc(self._rows)
             self._held, self._rows = [], 0
-
-
-def _joined(batches: Sequence[MetricBatch]) -> MetricBatch:
-    if len(batches) == 1:
-        return batches[0]
-    return MetricBatch(
-        batches[0].index,
-        np.concatenate([batch.refs for batch in batches]),
-        np.concatenate([batch.ts_ms for batch in batches]),
-        np.concatenate([batch.values for batch in batches]),
-        [metadata for batch in batches for metadata in batch.metadata],
-    )
 
 
 def _count_failure(rows: int, done: asyncio.Future[None]) -> None:

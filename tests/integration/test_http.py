@@ -95,6 +95,32 @@ def test_metadata_alone_is_kept(service: ServiceProcess) -> None:
     assert found == {"orders_total": [{"type": "counter", "help": "Orders.", "unit": ""}]}
 
 
+def test_native_histograms_are_taken_and_asked_for(service: ServiceProcess) -> None:
+    """Of a request with a bad histogram the rest is kept and the bad one named; the kept can be asked for at once."""
+    request = prompb.WriteRequest()
+    now_ms = int(time.time() * 1000)
+    spans = [prompb.BucketSpan(offset=0, length=2)]
+    for pod, schema in (("a", 0), ("b", -7)):
+        entry = request.timeseries.add()
+        for name, value in (("__name__", "latency_native"), ("pod", pod)):
+            entry.labels.add(name=name.encode(), value=value.encode())
+        entry.histograms.add(
+            count_int=3, sum=4.5, schema=schema, positive_spans=spans, positive_deltas=[1, 1], timestamp=now_ms
+        )
+    body = bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+    answer = httpx.post(f"{service.url}/api/v1/write", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert 'native histogram of {__name__="latency_native", pod="b"}: its schema is -7' in answer.text
+    found = httpx.get(f"{service.url}/api/v1/query", params={"query": "latency_native"}).json()["data"]["result"]
+    assert [(s["metric"], s["histogram"][1]) for s in found] == [
+        (
+            {"__name__": "latency_native", "pod": "a"},
+            {"count": "3", "sum": "4.5", "buckets": [[0, "0.5", "1", "1"], [0, "1", "2", "2"]]},
+        )
+    ]
+
+
 def test_samples_of_no_time_we_keep_are_told(service: ServiceProcess) -> None:
     """What is older than the retention, or far ahead, gets 400 with the number; the rest is kept."""
     request = prompb.WriteRequest()

@@ -18,9 +18,12 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from app.config import Limits
+from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
 from tests.otlp_server import OtlpServer, otlp_server
 
@@ -103,6 +106,35 @@ async def test_a_counter_and_a_histogram_arrive_exactly(
         "unit": "{order}",
         "help": "Orders placed.",
     }
+
+
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+async def test_exponential_histograms_arrive_as_native_ones(
+    transport: str, server: OtlpServer, embedded_pool: Pool
+) -> None:
+    """What the SDK's exponential aggregation counted can be asked for, zeros too."""
+
+    def export() -> None:
+        view = View(instrument_name="*", aggregation=ExponentialBucketHistogramAggregation())
+        reader = PeriodicExportingMetricReader(metric_exporter(server, transport), 3_600_000)
+        provider = MeterProvider([reader], RESOURCE, views=[view])
+        recorded = provider.get_meter("test").create_histogram("latency", unit="s")
+        for value in (0.0, 0.0, *(1.1**n for n in range(100))):
+            recorded.record(value)
+        provider.shutdown()
+
+    await asyncio.to_thread(export)
+    engine = PromQLEngine(embedded_pool, Limits())
+    now = time.time_ns() // 1_000_000
+
+    def ask(query: str) -> float:
+        return float(engine.instant(query, now).values[0, 0])
+
+    assert ask("histogram_count(latency_seconds)") == 102
+    assert ask("histogram_sum(latency_seconds)") == pytest.approx(sum(1.1**n for n in range(100)))
+    # the rank of 0.5 is 51: two zeros, and 1.1^48 is the 49th above them
+    assert ask("histogram_quantile(0.5, latency_seconds)") == pytest.approx(1.1**48, rel=0.1)
+    assert ask("histogram_fraction(-0.001, 0.001, latency_seconds)") == pytest.approx(2 / 102)
 
 
 def export_logs(exporter: LogRecordExporter) -> tuple[str, str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from app.config import Limits
 from app.errors import Overloaded
+from app.histogram import Buckets, Histogram
 from app.labels import labels_from
 from app.store.client import Pool
-from ingest.batch import STALE_NAN_BITS, LogBatch, MetricBatch
+from ingest.batch import STALE_NAN, STALE_NAN_BITS, HistogramRows, LogBatch, MetricBatch
 from ingest.writer import Writer
 
 
@@ -49,6 +51,39 @@ async def test_stale_marker_keeps_its_bits(writer: Writer, store_pool: Pool) -> 
     assert store_pool.query("SELECT reinterpretAsUInt64(value) AS v FROM metric_samples").column("v").to_pylist() == [
         STALE_NAN_BITS
     ]
+
+
+async def test_histograms_are_committed_with_samples(writer: Writer, store_pool: Pool) -> None:
+    """Batches with histograms, floats, or both become rows of both tables, and all their series are known."""
+    index = writer.series.current
+    h = Histogram(2, 3.5, STALE_NAN, 0.5, 1.5, Buckets(np.array([-7, 9], np.int32), np.array([0.5, 1.5])), hint="gauge")
+    rows = [(index.ref(labels_from({"__name__": f"h{i}"})), 1_700_000_000_000 + i, h) for i in range(3)]
+    alone = MetricBatch(
+        index, np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), histograms=HistogramRows.of(rows[:1])
+    )
+    both = replace(samples(writer, 5), histograms=HistogramRows.of(rows[1:]))
+    await asyncio.gather(*(writer.write_metrics(batch) for batch in (alone, samples(writer, 2), both)))
+    assert store_pool.command("SELECT count() FROM metric_samples") == 7
+    found = store_pool.query(
+        "SELECT metric, toString(hint) AS hint, schema, count, reinterpretAsUInt64(sum) AS bits, zero_threshold,"
+        " zero_count, positive_index, positive_count, negative_index FROM metric_histograms ORDER BY metric"
+    ).to_pylist()
+    assert [row.pop("metric") for row in found] == ["h0", "h1", "h2"]
+    assert found == 3 * [
+        {
+            "hint": "gauge",
+            "schema": 2,
+            "count": 3.5,
+            "bits": STALE_NAN_BITS,
+            "zero_threshold": 0.5,
+            "zero_count": 1.5,
+            "positive_index": [-7, 9],
+            "positive_count": [0.5, 1.5],
+            "negative_index": [],
+        }
+    ]
+    assert store_pool.command("SELECT uniqExact(series_id) FROM metric_series") == 8
+    assert {"h0", "h1", "h2"} <= store_pool.histogram_metrics
 
 
 async def test_a_full_queue_refuses_and_says_which_limit(store_pool: Pool) -> None:

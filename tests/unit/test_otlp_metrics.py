@@ -178,27 +178,23 @@ def test_no_recorded_value_is_a_stale_marker() -> None:
 
 
 def test_what_is_not_taken_is_counted_and_told() -> None:
-    """Delta temporality, exponential histograms and points that make no sense: the rest is kept."""
-    exponential = Metric(name="exp")
-    exponential.exponential_histogram.data_points.add(time_unix_nano=NOW_NS)
+    """Delta temporality and points that make no sense: the rest is kept."""
     nameless = gauge("...", 1)
     valueless = Metric(name="valueless")
     valueless.gauge.data_points.add(time_unix_nano=NOW_NS)
     odd = histogram([1, 2, 3], [1.0])
     late = gauge("late", 1, ts_ns=2**64 - 1)
-    bad = (histogram([1, 2], [0.5], 1, DELTA), exponential, nameless, valueless, odd, late)
+    bad = (histogram([1, 2], [0.5], 1, DELTA), nameless, valueless, odd, late)
     decoded = decode(request(gauge("good", 1), *bad))
     assert list(samples(decoded)) == ["good{}"]
     assert decoded.points == 1
     assert dict(decoded.rejected.counts) == {
         "delta_temporality": 1,
-        "exponential_histogram": 1,
         "bad_name": 1,
         "bad_point": 3,
     }
     message = decoded.rejected.message()
     assert "latency: delta temporality is not taken, export cumulative" in message
-    assert "exp: exponential histograms are not taken" in message
     assert "valueless: a data point without a value (3 not taken)" in message
 
 
