@@ -5,23 +5,26 @@ Errors are raised as the service's own; the application answers them in Promethe
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from app.api.gate import QueryGate
+from app.api.prometheus_answers import answer, success
 from app.api.prometheus_json import encode
 from app.api.prometheus_params import Parameters, now_ms, read, unescape_label_name
 from app.config import Limits
 from app.errors import BadQuery
 from app.query.promql.ast import Selector
 from app.query.promql.browse import SeriesBrowser, Span
+from app.query.promql.describe import describe
 from app.query.promql.engine import DEFAULT_LOOKBACK_MS, PromQLEngine
 from app.query.promql.parse import parse_selector
+from app.query.promql.pretty import pretty
 from app.query.result import QueryResult
 from app.store.client import Pool
 
@@ -36,6 +39,7 @@ def prometheus_router(engine: PromQLEngine, pool: Pool, limits: Limits, gate: Qu
     queries = gate or QueryGate(limits)
     _add_queries(router, engine, queries)
     _add_browsing(router, SeriesBrowser(pool, limits), queries)
+    _add_texts(router)
     _add_constants(router)
     return router
 
@@ -46,7 +50,7 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
         """An instant query."""
         p = await read(request)
         instant = functools.partial(engine.instant, p.get("query"), p.time_ms("time", now_ms()), **_options(p))
-        return _bytes(await gate.run(lambda: _encoded(instant(), p.limit())))
+        return answer(await gate.run(lambda: _encoded(instant(), p.limit())))
 
     @router.api_route("/query_range", methods=["GET", "POST"])
     async def query_range(request: Request) -> Response:
@@ -57,7 +61,7 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
             raise BadQuery('invalid parameter "step": cannot parse "" to a valid duration')
         times = (p.time_ms("start"), p.time_ms("end"), step_ms)
         ranged = functools.partial(engine.range, p.get("query"), *times, **_options(p))
-        return _bytes(await gate.run(lambda: _encoded(ranged(), p.limit())))
+        return answer(await gate.run(lambda: _encoded(ranged(), p.limit())))
 
 
 def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) -> None:
@@ -96,14 +100,27 @@ def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) ->
         """Type, unit and help of metric families."""
         p = await read(request)
         found = await gate.run(lambda: browser.metadata(p.get("metric") or None, p.limit()))
-        return _success({m.family: [{"type": m.type, "help": m.help, "unit": m.unit}] for m in found})
+        return success({m.family: [{"type": m.type, "help": m.help, "unit": m.unit}] for m in found})
+
+
+def _add_texts(router: APIRouter) -> None:
+    @router.api_route("/format_query", methods=["GET", "POST"])
+    async def format_query(request: Request) -> Response:
+        """A query written as Prometheus writes it."""
+        text = (await read(request)).get("query")
+        return success(await asyncio.to_thread(lambda: pretty(describe(text))))
+
+    @router.api_route("/parse_query", methods=["GET", "POST"])
+    async def parse_query(request: Request) -> Response:
+        """The tree of a query."""
+        return success(await asyncio.to_thread(describe, (await read(request)).get("query")))
 
 
 def _add_constants(router: APIRouter) -> None:
     @router.get("/status/buildinfo")
     async def buildinfo() -> Response:
         """Which Prometheus to take this for. Without `features`: those would say it is a Mimir."""
-        return _success(
+        return success(
             {
                 "version": PROMETHEUS_VERSION,
                 "revision": "",
@@ -117,7 +134,7 @@ def _add_constants(router: APIRouter) -> None:
     @router.api_route("/query_exemplars", methods=["GET", "POST"])
     async def query_exemplars() -> Response:
         """Exemplars, of which none are kept."""
-        return _success([])
+        return success([])
 
 
 def _options(p: Parameters) -> dict[str, Any]:
@@ -164,14 +181,5 @@ def _encoded(result: QueryResult, limit: int) -> bytes:
 
 def _listed(found: Sequence[Any], limit: int) -> Response:
     if limit and len(found) > limit:
-        return _success(found[:limit], [_TRUNCATED])
-    return _success(found)
-
-
-def _success(data: Any, warnings: Sequence[str] = ()) -> Response:
-    notes = {"warnings": list(warnings)} if warnings else {}
-    return _bytes(orjson.dumps({"status": "success", "data": data, **notes}))
-
-
-def _bytes(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+        return success(found[:limit], [_TRUNCATED])
+    return success(found)

@@ -156,6 +156,15 @@ def test_metadata_and_what_grafana_asks_at_start(api: httpx.Client) -> None:
     assert ok(api.get("/api/v1/query_exemplars", params={"query": "test", "start": 1, "end": 2})) == []
 
 
+def test_a_query_is_formatted_and_parsed(api: httpx.Client) -> None:
+    """format_query and parse_query answer GET and POST, and refuse what is no query."""
+    assert ok(api.get("/api/v1/format_query", params={"query": "sum(up)by(job)"})) == "sum by (job) (up)"
+    assert ok(api.post("/api/v1/format_query", data={"query": "up[60s:]"})) == "up[1m:]"
+    assert ok(api.post("/api/v1/parse_query", data={"query": "1"})) == {"type": "numberLiteral", "val": "1"}
+    for path in ("format_query", "parse_query"):
+        assert error(api.get(f"/api/v1/{path}", params={"query": "sum("}))[:2] == (400, "bad_data")
+
+
 def test_too_many_queries_are_refused_not_queued(embedded_pool: Pool) -> None:
     """With one running and one waiting, a third is refused with 429 and the limits' names; the others are answered."""
     limits = Limits(query_concurrency=1, query_queue=1)

@@ -32,6 +32,9 @@ from app.query.promql.trims import with_trims, without_trims
 
 _MAX_LENGTH = 64 * 1024
 _MAX_DEPTH = 200
+_MAX_OPERATORS = 400
+_STRINGS_AND_BRACES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|\{[^}]*\}""", re.DOTALL)
+_OPERATOR = re.compile(r"\b(?:and|or|unless|atan2)\b|[-+*/%^]|[=!]=|[<>]=?")
 _BEFORE_EPOCH = re.compile(r"tv_sec:\s*(-\d+),\s*tv_nsec:\s*(\d+)")
 _OPS = {"Equal": MatchOp.EQUAL, "NotEqual": MatchOp.NOT_EQUAL, "Re": MatchOp.REGEX, "NotRe": MatchOp.NOT_REGEX}
 
@@ -46,15 +49,20 @@ _register()
 
 def parse(text: str) -> Node:
     """The tree of a query. Raises BadQuery on text that is no PromQL, or uses what is not supported yet, by name."""
+    tree, trims = library_tree(text)
+    return with_trims(_convert(tree), trims)
+
+
+def library_tree(text: str) -> tuple[Any, frozenset[int]]:
+    """(the parser library's own tree, which keeps parentheses; which comparisons of it are trims). Raises BadQuery."""
     if len(text) > _MAX_LENGTH:
         raise BadQuery(f"the query is longer than {_MAX_LENGTH} characters")
     _check_depth(text)
     readable, trims = without_trims(text)
     try:
-        tree = pp.parse(readable)
+        return pp.parse(readable), trims
     except ValueError as error:
         raise BadQuery(f'invalid parameter "query": {error}') from error
-    return with_trims(_convert(tree), trims)
 
 
 def parse_selector(text: str) -> Selector:
@@ -73,9 +81,14 @@ def _check_depth(text: str) -> None:
         deepest = max(deepest, depth)
     if deepest > _MAX_DEPTH or re.search(r"(?:[-+!^]\s*){200}", text):
         raise BadQuery(f"the query is nested deeper than {_MAX_DEPTH} levels")
+    # strings first: braces may hold any text in them
+    bare = _STRINGS_AND_BRACES.sub(" ", _STRINGS_AND_BRACES.sub(lambda m: "" if m[1] else m[0], text))
+    if len(_OPERATOR.findall(bare)) > _MAX_OPERATORS:
+        raise BadQuery(f"the query has more than {_MAX_OPERATORS} operators")
 
 
-def _ms(delta: timedelta | None) -> int:
+def milliseconds(delta: timedelta | None) -> int:
+    """A duration of the library's; None is none."""
     return 0 if delta is None else delta // timedelta(milliseconds=1)
 
 
@@ -86,7 +99,8 @@ def _convert(e: Any) -> Node:
     return convert(e)
 
 
-def _at(e: Any) -> int | AtEdge | None:
+def at_modifier(e: Any) -> int | AtEdge | None:
+    """The `@` of a selector or subquery of the library's."""
     at = e.at
     if at is None:
         return None
@@ -100,7 +114,8 @@ def _at(e: Any) -> int | AtEdge | None:
     return int(before[-1][0]) * 1000 + int(before[-1][1]) // 1_000_000 if before else round(seconds * 1000)
 
 
-def _matcher(m: Any) -> Matcher:
+def matcher(m: Any) -> Matcher:
+    """A matcher of the library's. Raises BadQuery on a wrong regular expression."""
     op = _OPS[str(m.op).rsplit(".", 1)[-1]]
     if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
         try:
@@ -113,16 +128,22 @@ def _matcher(m: Any) -> Matcher:
 def _selector(e: Any) -> Selector:
     name = (Matcher(METRIC_NAME, MatchOp.EQUAL, e.name),) if e.name else ()
     groups = e.matchers.or_matchers or [e.matchers.matchers]
-    alternatives = tuple(name + tuple(_matcher(m) for m in group) for group in groups)
-    return Selector(alternatives, _ms(e.offset), _at(e))
+    alternatives = tuple(name + tuple(matcher(m) for m in group) for group in groups)
+    return Selector(alternatives, milliseconds(e.offset), at_modifier(e))
 
 
 def _range(e: Any) -> Range:
-    return Range(_selector(e.vector_selector), _ms(e.range))
+    return Range(_selector(e.vector_selector), milliseconds(e.range))
 
 
 def _subquery(e: Any) -> Subquery:
-    return Subquery(_convert(e.expr), _ms(e.range), _ms(e.step) if e.step else None, _ms(e.offset), _at(e))
+    return Subquery(
+        _convert(e.expr),
+        milliseconds(e.range),
+        milliseconds(e.step) if e.step else None,
+        milliseconds(e.offset),
+        at_modifier(e),
+    )
 
 
 def _call(e: Any) -> Call:
