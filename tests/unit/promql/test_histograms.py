@@ -64,6 +64,9 @@ def test_text_names_every_bucket_that_is_not_empty() -> None:
     """Buckets come from the lowest, with the ends that belong to them."""
     h = Histogram(0, 9, 1.5e7, 0.001, 2, buckets({0: 3, 1: 0, 2: 1}), buckets({1: 3}))
     assert text_of(h) == "{count:9, sum:1.5e+07, [-2,-1):3, [-0.001,0.001]:2, (0.5,1]:3, (2,4]:1}"
+    overlapping = exponential({-1: 2}, zero=1, threshold=0.3)
+    assert text_of(overlapping) == "{count:3, sum:3, [-0.3,0.3]:1, (0.25,0.5]:2}"
+    assert spread(overlapping).lower.tolist() == [-0.3, 0.3]
     assert text_of(custom((5.0,), {0: 1, 1: 2})) == "{count:3, sum:3, [-Inf,5]:1, (5,+Inf]:2}"
 
 

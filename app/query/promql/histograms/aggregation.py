@@ -50,6 +50,8 @@ def without_histograms(op: str, vector: Vector, context: Context) -> Vector:
 def _totals(op: str, vector: Vector, grouping: Grouping, context: Context) -> Vector:
     if not len(vector):
         return empty(vector.steps)
+    # the store gives series in any order, and the last digits of a sum depend on it
+    vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
     names, order, starts = grouped(vector.labels, grouping)
     vector = vector.take(order)
     native = vector.native

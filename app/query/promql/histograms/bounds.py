@@ -64,8 +64,8 @@ class Spread:
     rule: Ints
 
 
-def spread(h: Histogram) -> Spread:
-    """The buckets of a histogram; those that overlap the zero bucket begin or end at the zero threshold."""
+def spread(h: Histogram, overlapping: bool = False) -> Spread:
+    """The buckets of a histogram; unless `overlapping`, those the zero bucket cuts begin or end at its threshold."""
     positive = upper_bounds(h.schema, h.positive.index, h.custom_values)
     before = upper_bounds(h.schema, h.positive.index - 1, h.custom_values)
     if h.schema == CUSTOM_BUCKETS_SCHEMA:
@@ -73,9 +73,11 @@ def spread(h: Histogram) -> Spread:
     negative = -upper_bounds(h.schema, h.negative.index[::-1])
     after = -upper_bounds(h.schema, h.negative.index[::-1] - 1)
     zero = [h.zero_threshold] if h.zero_count > 0 else []
+    if not overlapping:
+        before, after = np.maximum(before, h.zero_threshold), np.minimum(after, -h.zero_threshold)
     return Spread(
-        np.concatenate((negative, np.negative(zero), np.maximum(before, h.zero_threshold))),
-        np.concatenate((np.minimum(after, -h.zero_threshold), zero, positive)),
+        np.concatenate((negative, np.negative(zero), before)),
+        np.concatenate((after, zero, positive)),
         np.concatenate((h.negative.count[::-1], [h.zero_count] if zero else [], h.positive.count)),
         np.concatenate(
             (np.ones(len(negative), np.int64), [3] if zero else [], np.zeros(len(positive), np.int64))

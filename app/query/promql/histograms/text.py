@@ -12,7 +12,7 @@ _ENDS = {0: "(]", 1: "[)", 2: "()", 3: "[]"}
 def text_of(h: Histogram) -> str:
     """Count, sum and every bucket that is not empty, from the lowest."""
     parts = [f"count:{format_general(h.count)}", f"sum:{format_general(h.sum)}"]
-    buckets = spread(h)
+    buckets = spread(h, overlapping=True)
     columns = [column.tolist() for column in (buckets.lower, buckets.upper, buckets.count, buckets.rule)]
     for lower, upper, count, rule in zip(*columns, strict=True):
         if count:
