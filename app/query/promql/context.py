@@ -31,6 +31,8 @@ class Context:
     detects_resets: bool = False
     """Whether native histograms that are read are marked where a counter reset is seen before them."""
     needs_buckets: bool = False
+    adds_histograms: bool = False
+    """Whether what is read is added or subtracted above, so that it matters which histograms come after a reset."""
 
     def remaining_s(self) -> float:
         """Seconds until the query is out of time. Raises QueryTimeout when it is."""
@@ -95,6 +97,15 @@ class Context:
             f"the query took longer than {self.timeout_s:g} s"
             f" (limits.query_timeout = {self.limits.query_timeout // 1000}s)"
         )
+
+    @contextlib.contextmanager
+    def adding(self) -> Iterator[None]:
+        """While the operands of an addition, a subtraction or a sum are evaluated."""
+        before, self.adds_histograms = self.adds_histograms, True
+        try:
+            yield
+        finally:
+            self.adds_histograms = before
 
     @contextlib.contextmanager
     def reading(self, whole: bool) -> Iterator[None]:

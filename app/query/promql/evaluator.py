@@ -181,7 +181,8 @@ class Evaluator:
         pushed = self._pushed(node, grid) if self._push_down else None
         if pushed is not None:
             return pushed
-        vector = self.vector(node.expr, grid)
+        with self.context.adding() if node.op in ("sum", "avg") else contextlib.nullcontext():
+            vector = self.vector(node.expr, grid)
         # what is said of histograms costs nothing where there are none
         native = vector.histograms is not None
         if node.op == "count_values":
@@ -232,7 +233,7 @@ class Evaluator:
         return vector if at is None or vector is None else vector.broadcast(grid.n)
 
     def _binary(self, node: Binary, grid: Grid) -> Value:
-        with self.context.reading(whole=True) if node.op in TRIMS else contextlib.nullcontext():
+        with self._operands(node.op):
             left, right = self.evaluate(node.left, grid), self.evaluate(node.right, grid)
         if isinstance(left, Vector) and isinstance(right, Vector):
             self.context.check_size(len(left) + len(right), grid.n)
@@ -246,6 +247,11 @@ class Evaluator:
             operation = self._operation(node, right)
             return binary.vector_and_scalar(node, right, self._floats(left), swapped=True, operate=operation)
         return Scalar(binary.scalars(node.op, self._floats(left), self._floats(right)))
+
+    def _operands(self, op: str) -> contextlib.AbstractContextManager[None]:
+        if op in TRIMS:
+            return self.context.reading(whole=True)
+        return self.context.adding() if op in ("+", "-") else contextlib.nullcontext()
 
     def _operation(self, node: Binary, *sides: Vector) -> Operation | None:
         """What to do with cells where some are histograms."""

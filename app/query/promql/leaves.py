@@ -17,7 +17,7 @@ from app.query.promql.catalog import SeriesCatalog
 from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_condition, series_condition, storable
 from app.query.promql.context import Context
 from app.query.promql.histograms.hints import REACH_MS
-from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, STALE_BITS, Points, histogram_points, newest
+from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, STALE_BITS, Hints, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
 from app.query.vector import Bools, Floats, Vector, empty
 from app.store.client import Pool
@@ -155,10 +155,13 @@ class LeafSource:
     def _newest(self, leaf: Leaf, context: Context) -> Vector:
         """An instant leaf on arrays: floats and histograms of a series are one row of samples."""
         grid = leaf.grid
-        found = self._both(leaf.selector, grid.start_ms - leaf.window_ms - REACH_MS, grid.end_ms, context)
+        reach_ms = leaf.window_ms + REACH_MS * context.adds_histograms
+        found = self._both(leaf.selector, grid.start_ms - reach_ms, grid.end_ms, context)
         samples = self._samples(found, leaf.selector, context)
         context.check_size(len(samples), grid.n)
-        return newest(samples, grid, leaf.window_ms, leaf.function == INSTANT_TIME, context.detects_resets)
+        times = leaf.function == INSTANT_TIME
+        hints: Hints = "none" if not context.adds_histograms else "detected" if context.detects_resets else "stored"
+        return newest(samples, grid, leaf.window_ms, times, hints)
 
     def _both(self, selector: Selector, after_ms: int, until_ms: int, context: Context) -> Points:
         """Floats and histograms in (after_ms, until_ms], stale markers among them."""

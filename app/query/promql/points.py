@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ HISTOGRAMS_SQL = (
     " zero_threshold, zero_count, positive_index, positive_count, negative_index, negative_count, custom_values\n"
     "FROM metric_histograms\nWHERE {where}\nORDER BY series_id, ms, count"
 )
+Hints = Literal["none", "stored", "detected"]
+"""None but the senders'; those Prometheus's storage tells; and with resets where they are seen."""
 _BUCKETS_OF_A_SAMPLE = 2
 """A float sample is 16 bytes; so many buckets count as one in the limit on samples."""
 
@@ -100,10 +102,10 @@ def histogram_points(rows: pa.Table) -> Points:
     return Points(unique, np.append(starts, len(ids)).astype(np.int64), ts_ms.astype(np.int64), sums, items)
 
 
-def newest(samples: Samples, grid: Grid, window_ms: int, times: bool, detect: bool) -> Vector:
+def newest(samples: Samples, grid: Grid, window_ms: int, times: bool, hints: Hints) -> Vector:
     """At each time the last sample of the window, unless it is a stale marker; its time in seconds if `times`.
 
-    `detect` is about reset hints (`histograms.hints`).
+    `hints` are what reset hints the histograms get (`histograms.hints`).
     """
     w = cut(samples, grid.times, window_ms)
     shape = (len(samples), grid.n)
@@ -112,8 +114,11 @@ def newest(samples: Samples, grid: Grid, window_ms: int, times: bool, detect: bo
     values = w.time_at(last) / 1000 if times else w.at(last)
     histograms = None
     if samples.histograms is not None and len(last):
-        stale = np.asarray(samples.values.view(np.uint64) == STALE_BITS)
-        told = hinted(samples.histograms, samples.offsets, stale, np.unique(last[present.ravel()]), detect)
+        told = samples.histograms
+        if hints != "none":
+            stale = np.asarray(samples.values.view(np.uint64) == STALE_BITS)
+            which = np.unique(last[present.ravel()])
+            told = hinted(told, samples.offsets, stale, which, detect=hints == "detected")
         histograms = told[np.clip(last, 0, None)].reshape(shape)
         histograms = histograms if bool((is_histogram(histograms) & present).any()) else None
     return Vector(samples.labels, values.reshape(shape), present, histograms).compact()

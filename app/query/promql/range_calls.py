@@ -10,7 +10,7 @@ from app.errors import BadQuery
 from app.query.grid import Grid
 from app.query.promql.ast import Call, Node, Range, Subquery
 from app.query.promql.functions import absent, check_factor, labels_of_absent
-from app.query.promql.histograms.over_time import HINTED, over_time, unhinted
+from app.query.promql.histograms.over_time import EDGES, HINTED, over_time, unhinted
 from app.query.promql.range_functions import BASELINE_MS, KEEPS_NAME, RANGE_FUNCTIONS
 from app.query.promql.windows import cut
 from app.query.result import Samples
@@ -42,9 +42,9 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     source, rest = _split(node)
     parameters = [evaluator.scalar(arg, grid) for arg in rest]
     _check(evaluator, node.name, parameters)
-    samples, ends = evaluator.samples(
-        source, grid, BASELINE_MS if node.name == "increase_exact" else 0, node.name in HINTED
-    )
+    hints = node.name in HINTED or (evaluator.context.adds_histograms and node.name in EDGES)
+    before_ms = BASELINE_MS if node.name == "increase_exact" else 0
+    samples, ends = evaluator.samples(source, grid, before_ms, hints)
     evaluator.context.check_size(len(samples), grid.n)
     # windows that stand still (@) are evaluated at every step only where parameters may move
     still = ends.n != grid.n

@@ -9,7 +9,15 @@ import numpy as np
 
 from app.histogram import CUSTOM_BUCKETS_SCHEMA, Buckets, Histogram, ResetHint, no_buckets
 from app.query.promql import kahan
-from app.query.promql.histograms.layout import Side, compact, shared_bounds, side_of, zero_bucket_up_to
+from app.query.promql.histograms.bounds import upper_bound
+from app.query.promql.histograms.layout import (
+    Side,
+    compact,
+    same_index,
+    shared_bounds,
+    side_of,
+    zero_bucket_up_to,
+)
 from app.query.vector import Floats
 
 _Scale = Callable[[Floats], Floats]
@@ -55,9 +63,11 @@ class Sum:
             raise IncompatibleBuckets
         self._hinted(h.hint)
         zero_count = 0.0 if custom else self._same_zero_bucket(h)
-        item = np.array([h.count, h.sum, zero_count]) * sign
+        item = np.array([h.count, h.sum, zero_count])
+        positive, negative = side_of(h.positive), side_of(h.negative)
+        if sign != 1.0:
+            item, positive, negative = item * sign, positive.scaled(sign), negative.scaled(sign)
         self.totals, self.totals_lost = kahan.add(self.totals, self.totals_lost, item)
-        positive, negative = side_of(h.positive).scaled(sign), side_of(h.negative).scaled(sign)
         if custom:
             self._add_custom(positive, h.custom_values)
             return
@@ -108,6 +118,8 @@ class Sum:
     def _same_zero_bucket(self, h: Histogram) -> float:
         """Gives both the same zero bucket; the count of the other's."""
         zero_count, threshold = h.zero_count, h.zero_threshold
+        if threshold == self.zero_threshold:
+            return zero_count
         positive, negative = side_of(h.positive), side_of(h.negative)
         while threshold != self.zero_threshold:
             if self.zero_threshold > threshold:
@@ -163,6 +175,12 @@ def is_reset(h: Histogram, before: Histogram) -> bool:
         return _fell(now, then)
     if h.schema > before.schema or h.zero_threshold < before.zero_threshold:
         return True
+    if (h.schema, h.zero_threshold) == (before.schema, before.zero_threshold) and _alike(h, before):
+        return (
+            h.zero_count < before.zero_count
+            or bool((h.positive.count < before.positive.count).any())
+            or bool((h.negative.count < before.negative.count).any())
+        )
     positive, negative = side_of(before.positive), side_of(before.negative)
     zero_count = before.zero_count
     if h.zero_threshold != before.zero_threshold:
@@ -179,6 +197,14 @@ def is_reset(h: Histogram, before: Histogram) -> bool:
             then.reduced(before.schema, h.schema).beyond(h.schema, h.zero_threshold),
         )
         for now, then in ((h.positive, positive), (h.negative, negative))
+    )
+
+
+def _alike(a: Histogram, b: Histogram) -> bool:
+    """Whether both have the same buckets, none of them within the zero bucket; as nearly all neighbours have."""
+    return all(
+        same_index(x.index, y.index) and (not len(x.index) or upper_bound(a.schema, int(x.index[0])) > a.zero_threshold)
+        for x, y in ((a.positive, b.positive), (a.negative, b.negative))
     )
 
 

@@ -51,6 +51,12 @@ def upper_bounds(schema: int, index: Index, custom_values: tuple[float, ...] = (
     return np.where((fraction == 0.5) & (exponent == 1025), _LARGEST, bounds)
 
 
+@functools.lru_cache(maxsize=65_536)
+def upper_bound(schema: int, index: int) -> float:
+    """The upper bound of one exponential bucket."""
+    return float(upper_bounds(schema, np.array([index], np.int32))[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """All buckets from the lowest to the highest, the zero bucket among them, each from `lower` to `upper`.

@@ -11,7 +11,7 @@ import numpy as np
 
 from app.histogram import CUSTOM_BUCKETS_SCHEMA, Buckets, Histogram
 from app.query.promql import kahan
-from app.query.promql.histograms.bounds import Index, upper_bounds
+from app.query.promql.histograms.bounds import Index, upper_bound, upper_bounds
 from app.query.vector import Floats
 
 
@@ -46,14 +46,17 @@ class Side:
 
     def beyond(self, schema: int, threshold: float) -> Side:
         """Without the buckets that lie within the zero bucket."""
-        if threshold <= 0 or not len(self.index):
+        # bounds ascend, and nearly always the first bucket lies outside already
+        if threshold <= 0 or not len(self.index) or upper_bound(schema, int(self.index[0])) > threshold:
             return self
         outside = upper_bounds(schema, self.index) > threshold
-        return self if bool(outside.all()) else Side(self.index[outside], self.count[outside], self.lost[outside])
+        return Side(self.index[outside], self.count[outside], self.lost[outside])
 
     def plus(self, other: Side) -> Side:
         """Bucket by bucket; keeps what the additions lose."""
-        if len(self.index) == len(other.index) and bool((self.index == other.index).all()):
+        if not len(other.index):
+            return self
+        if same_index(self.index, other.index):
             return Side(self.index, *kahan.add(self.count, self.lost, other.count))
         index = np.union1d(self.index, other.index)
         count, lost = np.zeros(len(index)), np.zeros(len(index))
@@ -72,6 +75,11 @@ class Side:
             for part in (self.count, self.lost):
                 count[at], lost[at] = kahan.add(count[at], lost[at], part[i : i + 1])
         return Side(np.arange(len(count), dtype=np.int32), count, lost).compact()
+
+
+def same_index(a: Index, b: Index) -> bool:
+    """Whether two sides have the same buckets."""
+    return a is b or (len(a) == len(b) and bool((a == b).all()))
 
 
 def side_of(buckets: Buckets) -> Side:

@@ -22,9 +22,10 @@ from app.query.result import Samples
 from app.query.vector import Bools, Floats, Histograms, Vector, is_histogram, no_histograms
 
 _BY_TIME = frozenset({"count_over_time", "present_over_time", "ts_of_first_over_time", "ts_of_last_over_time"})
-_EDGES = frozenset({"first_over_time", "last_over_time"})
-HINTED = frozenset({*_EDGES, "avg_over_time", "sum_over_time"})
-"""Functions to whose results the reset hints of histograms matter; the others look for resets themselves."""
+EDGES = frozenset({"first_over_time", "last_over_time"})
+"""Functions that give a sample as it is."""
+HINTED = frozenset({"avg_over_time", "sum_over_time"})
+"""Functions to whose results the reset hints of histograms matter; the rates look for resets themselves."""
 _RATES = frozenset({"rate", "increase", "delta"})
 _INSTANT_RATES = frozenset({"irate", "idelta"})
 _TOTALS = {"sum_over_time": total, "avg_over_time": mean}
@@ -50,7 +51,7 @@ def over_time(context: Context, name: str, samples: Samples, w: Windows, paramet
     if name in _BY_TIME:
         values, present = RANGE_FUNCTIONS[name](w)
         return found.vector(values, present)
-    if name in _EDGES:
+    if name in EDGES:
         return found.at(w.lo if name == "first_over_time" else w.hi - 1)
     if name in _PAIRS:
         return found.vector(found.pairs(name), w.some)
