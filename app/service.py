@@ -22,6 +22,8 @@ from app.api.health import Health, Probes, health_router
 from app.api.loki import loki_router
 from app.api.otlp import otlp_router
 from app.api.prometheus import prometheus_router
+from app.api.prometheus_status import Running, status_router
+from app.api.prometheus_targets import targets_router
 from app.api.remote_write import remote_write_endpoint
 from app.api.rules import rules_router
 from app.api.slo import slo_router
@@ -71,6 +73,7 @@ class Service:
         self._check = TokenCheck(self.config.auth)
         self._steps: list[tuple[str, Close]] = []
         self._ready = False
+        self._running = Running()
         self.http_port = 0
 
     async def start(self) -> None:
@@ -107,11 +110,15 @@ class Service:
         Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners, store and
         Alertmanager's file are taken up at the next start.
         """
-        loaded = await asyncio.to_thread(self._reread)
-        # targets first: they are what may still be refused
-        await self.scrapes.reload(self._with_itself(loaded.scrape))
-        await self.slos.reload(loaded.slos.specs, loaded.slos.windows)
-        self._loaded = loaded
+        well = False
+        try:
+            loaded = await asyncio.to_thread(self._reread)
+            # targets first: they are what may still be refused
+            await self.scrapes.reload(self._with_itself(loaded.scrape))
+            await self.slos.reload(loaded.slos.specs, loaded.slos.windows)
+            self._loaded, well = loaded, True
+        finally:
+            self._running.reread(well)
         log.info("configuration reloaded")
 
     async def _started(self, name: str, part: Any) -> None:
@@ -142,6 +149,8 @@ class Service:
                 health_router(self._probes(pool)),
                 clickhouse_router(interface, gate),
                 prometheus_router(promql, pool, limits, gate),
+                targets_router(lambda: self.scrapes),
+                status_router(lambda: self.config, self._running, pool, gate),
                 loki_router(LogQLEngine(pool, limits), limits, gate),
                 rules_router(self.slos),
                 fluentbit_router(writer, limits),
@@ -229,7 +238,6 @@ class Service:
         return Probes(
             ready=lambda: self._ready,
             check=lambda: _health(pool),
-            targets=lambda: self.scrapes.targets(),
             config_yaml=lambda: dump_config(self.config),
             reload=self.reload,
         )

@@ -26,17 +26,16 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the health endpoints ask. `check` may block; `ready` and `targets` may not."""
+    """What the health endpoints ask. `check` may block; `ready` may not."""
 
     ready: Callable[[], bool]
     check: Callable[[], list[Health]]
-    targets: Callable[[], dict[str, Any]]
     config_yaml: Callable[[], str]
     reload: Callable[[], Awaitable[None]]
 
 
 def health_router(probes: Probes) -> APIRouter:
-    """`/-/healthy`, `/-/ready`, `/ready`, `/metrics`, `/api/v1/targets`, `/api/v1/status/health`, `…/config`."""
+    """`/-/healthy`, `/-/ready`, `/ready`, `/metrics`, `/api/v1/status/health`, `…/config`."""
     router = APIRouter(tags=["health"])
 
     @router.api_route("/-/healthy", methods=["GET", "HEAD"])
@@ -69,10 +68,6 @@ def health_router(probes: Probes) -> APIRouter:
             "status": worst,
             "components": {h.component: {"status": h.status, "detail": h.detail} for h in found},
         }
-
-    @router.get("/api/v1/targets")
-    async def targets() -> dict[str, Any]:
-        return {"status": "success", "data": probes.targets()}
 
     @router.get("/api/v1/status/config")
     async def config() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.config import Limits
 from app.labels import METRIC_NAME, Labels, labels_from
+from app.store.metrics import Metadata
 from app.telemetry import DROPPED, SCRAPES
 from ingest.batch import STALE_NAN_BITS, MetricBatch
 from ingest.scrape.collector import Collector
@@ -70,6 +71,8 @@ class ScrapeLoop:
         job = target.job
         self.target = target
         self.health = Health()
+        self.metadata: dict[str, Metadata] = {}
+        """What the pages said of their metrics, by family."""
         self.refusal = ""
         """Set when every scrape is to fail for this reason, without asking the target."""
         self._client = client
@@ -122,6 +125,7 @@ class ScrapeLoop:
                     response = await self._client.fetch()
                 page = await self._read(response)
                 scraped, kept = page.scraped, page.kept
+                self.metadata.update((known.family, known) for known in page.metadata)
         except TimeoutError:
             error = f"no page within {self.target.timeout_ms} ms (scrape_timeout)"
         except FetchError as failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ import aiohttp
 from app.config import Limits
 from app.durations import format_duration_ms
 from app.labels import Labels
+from app.store.metrics import Metadata
 from ingest.scrape.collector import Collector
 from ingest.scrape.config import ScrapeJob, ScrapeSet
 from ingest.scrape.discovery import FileDiscovery, static_groups
@@ -131,6 +132,15 @@ class ScrapeManager:
                 await self.reload(self._set)
             except Exception:
                 log.exception("reading target files failed")
+
+    def pools(self) -> list[str]:
+        """Names of the jobs."""
+        return [job.job_name for job in self._set.jobs]
+
+    def metadata(self) -> Iterator[tuple[Labels, list[Metadata]]]:
+        """For each active target its labels, and what its pages said of their metrics."""
+        for loop in self._loops.values():
+            yield loop.target.labels, list(loop.metadata.values())
 
     def targets(self) -> dict[str, Any]:
         """The `data` of /api/v1/targets."""
