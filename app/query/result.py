@@ -37,7 +37,8 @@ class QueryResult:
 
     A vector has one step, a matrix any number, a scalar has one row and no labels, a string has only `text`. Where
     `present` is false there is no sample, whatever `values` holds; where `histograms` has one, the sample is a native
-    histogram. The matrix a range selector alone gives has its samples in `raw` instead, each series at its own times.
+    histogram and its value NaN. The matrix a range selector alone gives has its samples in `raw` instead, each series
+    at its own times.
     """
 
     kind: Kind

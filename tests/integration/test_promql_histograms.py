@@ -96,6 +96,7 @@ def test_floats_histograms_and_markers_of_a_series_are_one_row(embedded_pool: Po
     assert ((times - T0) // 20_000).tolist() == [0, 1, 2, 4]
     assert counts(result) == [None, 2.0, None, 4.0]
     assert values[[0, 2]].tolist() == [1.0, 3.0]
+    assert np.isnan(values[[1, 3]]).all()
     stamps = engine.range("timestamp(m)", T0, T0 + 120_000, 20_000)
     assert stamps.series(0)[1].tolist() == [(T0 + 20_000 * i) / 1000 for i in (0, 1, 2, 4)]
     assert engine.instant("count_over_time(m[3m])", T0 + 120_000).values.tolist() == [[4.0]]

@@ -13,7 +13,7 @@ from app.config import Limits
 from app.histogram import Histogram
 from app.labels import labels_from
 from ingest import prompb
-from ingest.batch import STALE_NAN, STALE_NAN_BITS
+from ingest.batch import STALE_NAN, STALE_NAN_BITS, MetricBatch
 from ingest.native import from_remote_write
 from ingest.remote_write import WriteCache, decode_write_request
 from ingest.series import SeriesRegistry
@@ -204,3 +204,21 @@ def test_histograms_out_of_bounds_are_left_out() -> None:
     inside = batch.within(NOW_MS + 1000, NOW_MS + 1000)
     assert (len(inside.refs), inside.histograms.ts_ms.tolist(), len(inside)) == (0, [NOW_MS + 1000], 1)
     assert np.array_equal(inside.histograms.refs, batch.histograms.refs[:1])
+
+
+def test_batches_of_one_index_are_joined_with_their_histograms() -> None:
+    """What small requests brought, floats and histograms, is in the one batch they become."""
+    cache = WriteCache(SeriesRegistry())
+    labels = {"__name__": "h"}
+    bodies = (
+        body((labels, [(NOW_MS, 1.0)], [])),
+        body((labels, [], [integers(timestamp=NOW_MS + 1)])),
+        body((labels, [(NOW_MS + 2, 2.0)], [custom(timestamp=NOW_MS + 3), custom(timestamp=NOW_MS + 4)])),
+    )
+    joined = MetricBatch.joined([decode_write_request(each, cache, Limits()).batch for each in bodies])
+    assert (joined.ts_ms.tolist(), joined.values.tolist()) == ([NOW_MS, NOW_MS + 2], [1.0, 2.0])
+    assert joined.histograms.ts_ms.tolist() == [NOW_MS + 1, NOW_MS + 3, NOW_MS + 4]
+    assert [h.schema for h in joined.histograms.items] == [0, -53, -53]
+    assert joined.histograms.refs.tolist() == [joined.refs[0]] * 3
+    assert len(joined) == 5
+    assert joined.size_bytes > 600

@@ -123,5 +123,7 @@ def _result(kind: Kind, value: Value, grid: Grid, context: Context, ordered: boo
     vector = value.compact()
     if not ordered:
         vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
-    result = QueryResult(kind, vector.labels, grid.times, vector.values, vector.present, histograms=vector.histograms)
+    # whoever counts with values alone must not take a histogram for one
+    values = vector.values if vector.histograms is None else np.where(vector.native, np.nan, vector.values)
+    result = QueryResult(kind, vector.labels, grid.times, values, vector.present, histograms=vector.histograms)
     return _noted(result, context)
