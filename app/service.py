@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
@@ -35,6 +36,7 @@ from app.listen import HttpServer
 from app.otel import configure_telemetry
 from app.query.logql.engine import LogQLEngine
 from app.query.promql.engine import PromQLEngine
+from app.query.promql.kernel_leaves import warm_up
 from app.sockets import bind
 from app.store.client import Pool, open_pool
 from app.store.http_interface import HttpInterface
@@ -136,6 +138,9 @@ class Service:
         writer = Writer(pool, limits)
         await self._started("writer", writer)
         promql = PromQLEngine(pool, limits)
+        if pool.embedded:
+            # the first query should not wait for a compiler
+            threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
         await self._start_alerting(pool, promql)
         interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
         self._steps.append(("clickhouse interface", _in_thread(interface.close)))

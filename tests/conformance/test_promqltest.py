@@ -31,16 +31,23 @@ FLOORS = {
 }
 
 
-@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+WAYS = {
+    "compiled": {"push_down": True, "compiled": True},
+    "engine": {"push_down": True, "compiled": False},
+    "arrays": {"push_down": False, "compiled": False},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", sorted(FLOORS))
 def test_prometheus_own_scripts(
-    name: str, push_down: bool, embedded_pool: Pool, record_property: Callable[[str, object], None]
+    name: str, way: str, embedded_pool: Pool, record_property: Callable[[str, object], None]
 ) -> None:
-    """As many evals of each script pass as did before, with work pushed into the engine and on arrays alone."""
+    """As many evals of each script pass as did before, on each of the ways a query can be answered."""
     script = FOLDER / name
     if not script.is_file():
         pytest.skip(f"no Prometheus test scripts in {FOLDER} (WATCHHOUSE_PROMQLTEST_DIR)")
-    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    engine = PromQLEngine(embedded_pool, Limits(), **WAYS[way])
     evals, failures = run_script(script.read_text(encoding="utf-8"), embedded_pool, engine)
     passed = evals - len(failures)
     record_property("passed", f"{passed} of {evals}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,8 @@ def test_pushed_and_array_paths_agree(
     pushed = PromQLEngine(embedded_pool, limits).range(query, *times)
     arrays = PromQLEngine(embedded_pool, limits, push_down=False).range(query, *times)
     assert_same(pushed, arrays)
+    in_engine = PromQLEngine(embedded_pool, limits, compiled=False).range(query, *times)
+    assert_same(in_engine, arrays)
 
 
 @pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
@@ -215,3 +218,45 @@ def test_info_adds_the_labels_of_the_info_series_of_the_time(embedded_pool: Pool
     assert present == {"1": [True, False], "2": [False, True], "-": [True, True]}
     asked = engine.instant('info(up, {version=~".+"})', T0 + 60_000)
     assert [dict(labels)["version"] for labels in asked.labels] == ["2"]
+
+
+def test_what_a_query_has_twice_is_read_once(embedded_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal parts of a query cost one statement; parts that differ in a matcher, a window or an offset do not mix."""
+    put(embedded_pool, {series("m", i=str(i)): [(T0 + k * 1000, float(k * i)) for k in range(60)] for i in range(3)})
+    statements: list[str] = []
+    ask = Pool.raw_query
+
+    def counted(self: Pool, sql: str, *args: Any, **options: Any) -> bytes:
+        if "FROM metric_samples" in sql and "groupArray" in sql:
+            statements.append(sql)
+        return ask(self, sql, *args, **options)
+
+    monkeypatch.setattr(Pool, "raw_query", counted)
+    engine = PromQLEngine(embedded_pool, Limits())
+    result = engine.range("sum(rate(m[30s])) / (sum(rate(m[30s])) + sum(rate(m[30s])))", T0 + 40_000, T0 + 60_000, 1000)
+    assert (len(statements), np.unique(result.values).tolist()) == (1, [0.5])
+    statements.clear()
+    engine.instant('sum(m) + sum(m offset 1s) + sum(m{i="1"}) + count_over_time(m{i="1"}[30s])', T0 + 60_000)
+    assert len(statements) == 4
+
+
+def test_many_samples_are_read_in_parts(embedded_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many parts the series are read in, and however they are split, the answer is the same."""
+    world = {
+        series("m", i=str(i), instance=str(i % 5)): [(T0 + k * 1000, float(k * i)) for k in range(40)]
+        for i in range(50)
+    }
+    put(embedded_pool, world)
+    queries = (
+        "sum by (instance) (rate(m[20s]))",
+        "max_over_time(m[20s])",
+        "quantile_over_time(0.5, m[20s])",
+        "count(m)",
+    )
+    times = (T0 + 10_000, T0 + 40_000, 7000)
+    whole = [PromQLEngine(embedded_pool, Limits()).range(query, *times) for query in queries]
+    monkeypatch.setattr("app.query.promql.kernel_leaves._PART_SAMPLES", 100)
+    engine = PromQLEngine(embedded_pool, Limits())
+    for _ in ("nothing is known of the ids", "they are known"):
+        for query, expected in zip(queries, whole, strict=True):
+            assert_same(engine.range(query, *times), expected, 1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,3 +117,32 @@ class Binary:
 
 
 Node = Number | Text | Selector | Range | Subquery | Call | Negate | Aggregate | Binary
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes a node is made of."""
+    match node:
+        case Aggregate():
+            return (node.expr,) if node.param is None else (node.param, node.expr)
+        case Binary():
+            return node.left, node.right
+        case Call():
+            return node.args
+        case Negate() | Subquery():
+            return (node.expr,)
+        case Range():
+            return (node.selector,)
+        case _:
+            return ()
+
+
+def repeated(root: Node) -> frozenset[Node]:
+    """The nodes that read samples and are in the tree more than once."""
+    times: Counter[Node] = Counter()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Selector | Call | Aggregate):
+            times[node] += 1
+        waiting.extend(children(node))
+    return frozenset(node for node, n in times.items() if n > 1)

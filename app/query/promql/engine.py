@@ -28,10 +28,15 @@ _no_complaints = functools.partial(np.errstate, all="ignore")
 
 
 class PromQLEngine:
-    """Answers PromQL from the store. Methods block and are meant for threads; safe to use from many at once."""
+    """Answers PromQL from the store. Methods block and are meant for threads; safe to use from many at once.
 
-    def __init__(self, pool: Pool, limits: Limits, push_down: bool = True) -> None:
-        self._source = LeafSource(pool, SeriesCatalog())
+    Leaves are worked out by the engine that holds the samples, or, when `compiled`, by loops here. By default that is
+    so for the embedded engine, whose samples cross no network. `push_down` False leaves both out: all on arrays.
+    """
+
+    def __init__(self, pool: Pool, limits: Limits, push_down: bool = True, compiled: bool | None = None) -> None:
+        compiled = pool.embedded and push_down if compiled is None else compiled
+        self._source = LeafSource(pool, SeriesCatalog(), compiled)
         self._limits = limits
         self._push_down = push_down
 
@@ -44,7 +49,7 @@ class PromQLEngine:
         """
         node = parse(query)
         context = self._context(time_ms, time_ms, timeout_s, lookback_ms)
-        evaluator = Evaluator(self._source, context, self._push_down)
+        evaluator = Evaluator(self._source, context, node, self._push_down)
         grid = Grid.at(time_ms)
         with _no_complaints():
             if isinstance(node, Range | Subquery):
@@ -83,7 +88,7 @@ class PromQLEngine:
 
     def _evaluated(self, node: Node, grid: Grid, context: Context) -> Value:
         with _no_complaints():
-            return Evaluator(self._source, context, self._push_down).evaluate(node, grid)
+            return Evaluator(self._source, context, node, self._push_down).evaluate(node, grid)
 
     def _context(
         self, start_ms: int, end_ms: int, timeout_s: float | None, lookback_ms: int, step_ms: int = 0

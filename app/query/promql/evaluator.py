@@ -23,19 +23,17 @@ from app.query.promql.ast import (
     Selector,
     Subquery,
     Text,
+    repeated,
 )
 from app.query.promql.calls import CALLS
 from app.query.promql.context import Context
 from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
+from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
 from app.query.promql.leaves import (
     GRID_FUNCTIONS,
-    INSTANT,
-    INSTANT_TIME,
     PUSHED_AGGREGATIONS,
-    SLIDING,
-    Leaf,
     LeafSource,
 )
 from app.query.promql.names import RANGE_FUNCTIONS
@@ -58,15 +56,31 @@ Value = Vector | Scalar | Text
 
 
 class Evaluator:
-    """Evaluates the nodes of one query. `push_down` False keeps every range function and aggregation on arrays."""
+    """Evaluates one query. `push_down` False keeps every range function and aggregation on arrays."""
 
-    def __init__(self, source: LeafSource, context: Context, push_down: bool = True) -> None:
+    def __init__(self, source: LeafSource, context: Context, query: Node, push_down: bool = True) -> None:
         self._source = source
         self.context: Context = context
         self._push_down = push_down
+        self._repeated = repeated(query)
+        self._values: dict[tuple[Node, Grid, bool, bool], Value] = {}
 
     def evaluate(self, node: Node, grid: Grid) -> Value:
-        """The value of a node at every time of the grid."""
+        """The value of a node at every time of the grid; one that the query has several times is worked out once."""
+        if node not in self._repeated:
+            return self._evaluate(node, grid)
+        context = self.context
+        key = (node, grid, context.detects_resets, context.needs_buckets)
+        value = self._values.get(key)
+        if value is None:
+            said = len(context.warnings) + len(context.infos)
+            value = self._evaluate(node, grid)
+            # what is said names a place in the query, and so has to be said again
+            if len(context.warnings) + len(context.infos) == said:
+                self._values[key] = value
+        return value
+
+    def _evaluate(self, node: Node, grid: Grid) -> Value:
         self.context.remaining_s()
         match node:
             case Number():
@@ -168,9 +182,7 @@ class Evaluator:
                 and not self._source.may_have_histograms(leaf.selector, self.context)
             ):
                 vector = self._leaf(node.name, leaf.selector, leaf.range_ms, grid)
-                doubted = np.isinf if node.name == "avg_over_time" else np.isnan if node.name in SLIDING else None
-                if doubted is not None and bool((doubted(vector.values) & vector.present).any()):
-                    # the engine's sum may have overflown, or kept an infinity that has left the window
+                if self._source.doubtful(node.name, vector):
                     return call_range_function(self, node, grid)
                 return vector if node.name == "last_over_time" else unnamed(vector)
             return call_range_function(self, node, grid)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,10 @@ from app.query.promql.ast import Grouping, Selector
 from app.query.promql.catalog import SeriesCatalog
 from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_condition, series_condition, storable
 from app.query.promql.context import Context
+from app.query.promql.groups import GroupIndex, Groups
 from app.query.promql.histograms.hints import REACH_MS
+from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves
+from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
 from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, STALE_BITS, Hints, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
 from app.query.vector import Bools, Floats, Vector, empty
@@ -40,11 +44,6 @@ GRID_FUNCTIONS: Mapping[str, str] = {
     "resets": "timeSeriesResetsToGrid",
     "sum_over_time": "timeSeriesSumToGrid",
 }
-INSTANT = "instant"
-"""The leaf that is a selector alone: the last sample of the look-back, unless it is a stale marker."""
-INSTANT_TIME = "instant time"
-"""As INSTANT, but the sample's time in seconds instead of its value."""
-
 _PUSHED = {
     "sum": "sumForEach(grid)",
     "avg": "sumForEach(grid)",
@@ -63,23 +62,22 @@ PUSHED_AGGREGATIONS = frozenset(_PUSHED)
 _NOT_STALE = f"reinterpretAsUInt64(value) != {STALE_BITS}"
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """Samples of `selector` in windows (t - window, t] for each t of `grid`, through a function of GRID_FUNCTIONS."""
-
-    function: str
-    selector: Selector
-    window_ms: int
-    grid: Grid
-
-
 class LeafSource:
     """Reads leaves from the store. Methods block; safe to use from many threads."""
 
-    def __init__(self, pool: Pool, catalog: SeriesCatalog) -> None:
+    def __init__(self, pool: Pool, catalog: SeriesCatalog, compiled: bool) -> None:
         self._pool = pool
         self._catalog = catalog
+        self._kernels = KernelLeaves(self._native) if compiled else None
+        self._groups = GroupIndex()
         self._histograms = HistogramMetrics(pool)
+
+    def doubtful(self, function: str, vector: Vector) -> bool:
+        """Whether the engine's own sums may have spoiled a leaf: they overflow, or keep an infinity that has left."""
+        if self._kernels is not None and function in KERNEL_FUNCTIONS:
+            return False
+        doubted = np.isinf if function == "avg_over_time" else np.isnan if function in SLIDING else None
+        return doubted is not None and bool((doubted(vector.values) & vector.present).any())
 
     def may_have_histograms(self, selector: Selector, context: Context) -> bool:
         """Whether there may be native histograms among the samples of a selector."""
@@ -100,6 +98,9 @@ class LeafSource:
         first, last = _reachable(leaf.grid)
         if first == last:
             return empty(leaf.grid.n)
+        if self._kernels is not None and leaf.function in KERNEL_FUNCTIONS:
+            vector = self._vector(self._kernels, replace(leaf, grid=leaf.grid.part(first, last)), context)
+            return _padded(vector, leaf.grid.n, first, last).compact()
         parameters = Parameters()
         sql = _grid_sql(leaf, leaf.grid.part(first, last), parameters)
         rows = self._query(sql, parameters, context)
@@ -121,6 +122,10 @@ class LeafSource:
         first, last = _reachable(leaf.grid)
         if first == last:
             return empty(leaf.grid.n)
+        if self._kernels is not None and leaf.function in KERNEL_FUNCTIONS:
+            part = replace(leaf, grid=leaf.grid.part(first, last))
+            total = self._aggregated(self._kernels, part, op, grouping, context)
+            return None if total is None else _padded(total, leaf.grid.n, first, last)
         parameters = Parameters()
         sql = _pushed_sql(leaf, leaf.grid.part(first, last), op, grouping, parameters)
         rows = self._query(sql, parameters, context)
@@ -152,6 +157,34 @@ class LeafSource:
             found = found.hinted(context.detects_resets)
         return self._samples(found.after(after_ms), selector, context)
 
+    def _vector(self, source: KernelLeaves, leaf: Leaf, context: Context) -> Vector:
+        parts = []
+        series = 0
+        for part in source.parts(leaf, context):
+            series += len(part.ids)
+            context.check_size(series, leaf.grid.n)
+            parts.append(part)
+        labels = self._labels(np.concatenate([part.ids for part in parts]), leaf.selector, context)
+        if len(parts) == 1:
+            return Vector(labels, parts[0].values, parts[0].present)
+        values, present = ([getattr(part, name) for part in parts] for name in ("values", "present"))
+        return Vector(labels, np.concatenate(values), np.concatenate(present))
+
+    def _aggregated(
+        self, source: KernelLeaves, leaf: Leaf, op: str, grouping: Grouping, context: Context
+    ) -> Vector | None:
+        groups = Groups(op, leaf.grid.n)
+        series = 0
+        for part in source.parts(leaf, context):
+            series += len(part.ids)
+            context.check_size(series, 0)
+            if not len(part.ids):
+                continue
+            group, names = self._groups.of(part.ids, grouping, partial(self._labels, part.ids, leaf.selector, context))
+            groups.add(part, group, names)
+            context.check_size(len(groups), leaf.grid.n)
+        return groups.result()
+
     def _newest(self, leaf: Leaf, context: Context) -> Vector:
         """An instant leaf on arrays: floats and histograms of a series are one row of samples."""
         grid = leaf.grid
@@ -179,6 +212,8 @@ class LeafSource:
         after_ms, until_ms = storable(after_ms), storable(until_ms)
         if after_ms >= until_ms:
             return NO_POINTS
+        if self._kernels is not None:
+            return self._kernels.samples(selector, after_ms, until_ms, stale, context)
         parameters = Parameters()
         sql = (
             "-- PromQL: raw samples of a selector\n"
@@ -217,6 +252,15 @@ class LeafSource:
         if labels is None:
             raise QueryFailed("the store holds samples of a series it has no labels of")
         return labels
+
+    def _native(self, sql: str, parameters: Parameters, context: Context, settings: Mapping[str, int]) -> bytes:
+        wanted = {**context.settings(), **settings}
+        try:
+            return self._pool.raw_query(
+                sql, parameters.values, fmt="Native", timeout_s=context.remaining_s(), settings=wanted
+            )
+        except StoreError as error:
+            raise context.store_error(error) from error
 
     def _query(self, sql: str, parameters: Parameters, context: Context) -> pa.Table:
         try:
