@@ -11,7 +11,7 @@ WatchhouseError
     ├── QueryFailed        the query is well formed but cannot be evaluated (execution, 422)
     │   └── QueryLimit     a limit was met; the message names it and its value
     ├── QueryTimeout       the query ran out of time (timeout, 503)
-    └── QueryCanceled      the asker went away or the service stops (canceled, 503)
+    └── QueryCanceled      the asker went away or the service stops (canceled, 499)
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class QueryTimeout(QueryError):
 
 
 class QueryCanceled(QueryError):
-    """The query was cancelled before it ended: `canceled`, 503."""
+    """The query was cancelled before it ended: `canceled`, 499."""
 
     error_type = "canceled"
-    status = 503
+    status = 499

@@ -144,7 +144,7 @@ class Service:
         await self._start_alerting(pool, promql)
         interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
         self._steps.append(("clickhouse interface", _in_thread(interface.close)))
-        gate = QueryGate(limits)
+        gate = QueryGate(limits, pool.end_statements)
         self._steps.append(("queries", _in_thread(gate.close)))
         otlp = otlp_router(writer, limits)
         await self._start_receivers(pool, writer, otlp)

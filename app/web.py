@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _OPEN = ("/-/healthy", "/-/ready", "/ready")
 _INGEST = ("/api/v1/write", "/loki/api/v1/push", "/fluentbit/", "/v1/")
 _ADMIN = ("/-/reload",)
+_ENDS_QUERIES = "/api/v1/status/active_queries/"
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -172,7 +173,8 @@ def role_for(method: str, path: str) -> Role:
     """The role a request asks for."""
     if path.startswith(_INGEST) or (method == "POST" and path.startswith("/api/v2/alerts")):
         return "ingest"
-    return "admin" if path.startswith(_ADMIN) else "query"
+    ends_query = method == "DELETE" and path.startswith(_ENDS_QUERIES)
+    return "admin" if ends_query or path.startswith(_ADMIN) else "query"
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -92,7 +92,7 @@ class _Loki:
                 data, lines, size = metric_data(result), 0, 0
             return _success({**data, "stats": stats(time.perf_counter() - began, lines, size)})
 
-        return _json(await self._gate.run(answer))
+        return _json(await self._gate.run(answer, request, params.query()))
 
     async def query(self, request: Request) -> Response:
         params = await loki_params(request, _FORM_BYTES)
@@ -103,7 +103,7 @@ class _Loki:
             data = metric_data(self._engine.instant(params.query(), time_ns))
             return _success({**data, "stats": stats(time.perf_counter() - began, 0, 0)})
 
-        return _json(await self._gate.run(answer))
+        return _json(await self._gate.run(answer, request, params.query()))
 
     async def labels(self, request: Request) -> Response:
         params = await loki_params(request, _FORM_BYTES)

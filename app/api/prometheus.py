@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from app.api.gate import QueryGate
 from app.api.prometheus_answers import answer, success
@@ -26,6 +28,7 @@ from app.query.promql.engine import DEFAULT_LOOKBACK_MS, PromQLEngine
 from app.query.promql.parse import parse_selector
 from app.query.promql.pretty import pretty
 from app.query.result import QueryResult
+from app.running import RunningQuery
 from app.store.client import Pool
 
 PROMETHEUS_VERSION = "3.5.0"
@@ -36,10 +39,11 @@ _TRUNCATED = "results truncated due to limit"
 def prometheus_router(engine: PromQLEngine, pool: Pool, limits: Limits, gate: QueryGate | None = None) -> APIRouter:
     """The query routes under /api/v1. `gate` is shared when other APIs run queries too."""
     router = APIRouter(prefix="/api/v1", tags=["prometheus"])
-    queries = gate or QueryGate(limits)
+    queries = gate or QueryGate(limits, pool.end_statements)
     _add_queries(router, engine, queries)
     _add_browsing(router, SeriesBrowser(pool, limits), queries)
     _add_texts(router)
+    _add_active(router, queries)
     _add_constants(router)
     return router
 
@@ -50,7 +54,8 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
         """An instant query."""
         p = await read(request)
         instant = functools.partial(engine.instant, p.get("query"), p.time_ms("time", now_ms()), **_options(p))
-        return answer(await gate.run(lambda: _encoded(instant(), p.limit())))
+        limit = p.limit()
+        return answer(await gate.run(lambda: _encoded(instant(), limit), request, p.get("query")))
 
     @router.api_route("/query_range", methods=["GET", "POST"])
     async def query_range(request: Request) -> Response:
@@ -61,7 +66,8 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
             raise BadQuery('invalid parameter "step": cannot parse "" to a valid duration')
         times = (p.time_ms("start"), p.time_ms("end"), step_ms)
         ranged = functools.partial(engine.range, p.get("query"), *times, **_options(p))
-        return answer(await gate.run(lambda: _encoded(ranged(), p.limit())))
+        limit = p.limit()
+        return answer(await gate.run(lambda: _encoded(ranged(), limit), request, p.get("query")))
 
 
 def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) -> None:
@@ -114,6 +120,33 @@ def _add_texts(router: APIRouter) -> None:
     async def parse_query(request: Request) -> Response:
         """The tree of a query."""
         return success(await asyncio.to_thread(describe, (await read(request)).get("query")))
+
+
+def _add_active(router: APIRouter, gate: QueryGate) -> None:
+    @router.get("/status/active_queries")
+    async def active_queries() -> Response:
+        """What runs and waits now."""
+        return success({"activeQueries": [_active(query) for query in gate.active()]})
+
+    @router.delete("/status/active_queries/{query_id}")
+    async def end_query(query_id: str) -> Response:
+        """Ends a query: its asker is answered `canceled`."""
+        if gate.cancel(query_id):
+            return success({"id": query_id})
+        message = f"no query of id {query_id} runs"
+        return JSONResponse({"status": "error", "errorType": "not_found", "error": message}, 404)
+
+
+def _active(query: RunningQuery) -> dict[str, Any]:
+    return {
+        "id": query.id,
+        "query": query.text,
+        "state": "running" if query.runs else "waiting",
+        "start": query.started,
+        "elapsedSeconds": time.time() - query.started,
+        "client": query.client,
+        "samplesRead": query.samples,
+    }
 
 
 def _add_constants(router: APIRouter) -> None:

@@ -22,6 +22,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
+from app import running
 from app.config import StoreConfig, read_secret
 from app.errors import ConfigError, Problem, StoreError, StoreUnavailable
 
@@ -102,6 +103,10 @@ class Pool:
         if wanted:
             # in the statement: a client of the embedded engine would set and reset them one by one
             sql += "\nSETTINGS " + ", ".join(f"{name} = {_literal(value)}" for name, value in wanted.items())
+        query = running.current()
+        if query is not None:
+            query.check()
+            sql = query.tag + sql
         with self._handle() as handle:
             return bytes(handle.client.raw_query(sql, parameters=dict(parameters or {}), fmt=fmt))
 
@@ -109,6 +114,12 @@ class Pool:
         """Runs a statement that is no SELECT over rows: DDL, KILL, or one that gives a single value."""
         with self._handle() as handle:
             return handle.client.command(sql, parameters=dict(parameters or {}))
+
+    def end_statements(self, tag: str) -> None:
+        """Ends the statements of this user that begin with `tag`; each ends a moment later with code 394."""
+        self.raw_query(
+            "KILL QUERY WHERE user = currentUser() AND startsWith(query, {tag:String}) ASYNC", {"tag": tag}, fmt="Null"
+        )
 
     def passed_on(
         self, sql: str, parameters: Mapping[str, object], fmt: str | None, settings: Mapping[str, str]

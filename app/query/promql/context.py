@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from app import running
 from app.config import Limits
-from app.errors import QueryError, QueryFailed, QueryLimit, QueryTimeout, StoreError, StoreUnavailable
+from app.errors import QueryCanceled, QueryError, QueryFailed, QueryLimit, QueryTimeout, StoreError, StoreUnavailable
 
 _CELL_BYTES = 9
 """A value and its presence."""
@@ -36,6 +37,9 @@ class Context:
 
     def remaining_s(self) -> float:
         """Seconds until the query is out of time. Raises QueryTimeout when it is."""
+        query = running.current()
+        if query is not None:
+            query.check()
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self._timed_out()
@@ -44,6 +48,9 @@ class Context:
     def used_samples(self, n: int) -> None:
         """Counts samples read. Raises QueryLimit."""
         self.samples += n
+        query = running.current()
+        if query is not None:
+            query.samples = self.samples
         if self.samples > self.limits.query_max_samples:
             raise self._too_many_samples()
 
@@ -77,6 +84,8 @@ class Context:
             return error
         if error.code == 159:
             return self._timed_out()
+        if error.code == 394:
+            return QueryCanceled("query was canceled in query execution")
         if error.code == 241:
             return QueryLimit(
                 f"the query needs more memory than limits.query_max_memory = {self.limits.query_max_memory} bytes"
