@@ -219,6 +219,17 @@ def test_histograms_count_in_the_limit_on_samples(embedded_pool: Pool) -> None:
         PromQLEngine(embedded_pool, Limits(query_max_samples=59)).instant("h", T0 + 1000)
 
 
+def test_histograms_that_are_made_are_bounded(embedded_pool: Pool) -> None:
+    """A rate at many steps makes many histograms: memory bounds them, by the limit's name."""
+    put_histograms(embedded_pool, {series("h"): [(T0 + i * 15_000, histogram(2 * i)) for i in range(8)]})
+    engine = PromQLEngine(embedded_pool, Limits.model_validate({"query_max_memory": "10MiB"}))
+    few = engine.range("rate(h[1m])", T0, T0 + 60_000, 1000)
+    assert few.histograms is not None
+    for query in ("rate(h[1h])", "sum(h)", "h * 2", "-h", "sum_over_time(h[1h])", "histogram_count(h)"):
+        with pytest.raises(QueryLimit, match=r"native histograms in memory, more than limits\.query_max_memory"):
+            engine.range(query, T0 + 60_000, T0 + 168_000, 10)
+
+
 def test_queries_of_floats_pay_nothing(embedded_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which metrics have histograms is asked once for many queries, and what this process writes is known at once."""
     put(embedded_pool, {series("f"): [(T0, 1.0)]})

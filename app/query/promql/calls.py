@@ -102,7 +102,7 @@ def _of_histograms(of_one: Callable[[Histogram], float]) -> CallFunction:
         with contextlib.nullcontext() if buckets_matter else e.context.reading(whole=False):
             vector = e.vector(node.args[0], grid)
         values = np.zeros(vector.values.shape)
-        for row, step, h in vector.cells():
+        for row, step, h in e.context.make_histograms(list(vector.cells())):
             values[row, step] = of_one(h)
         return unnamed(Vector(vector.labels, values, vector.native).compact())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from app import running
 from app.config import Limits
@@ -13,6 +14,10 @@ from app.errors import QueryCanceled, QueryError, QueryFailed, QueryLimit, Query
 
 _CELL_BYTES = 9
 """A value and its presence."""
+_HISTOGRAM_BYTES = 1024
+"""A native histogram of some twenty buckets."""
+_CHECKED_EVERY = 256
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -66,6 +71,21 @@ class Context:
                 f"the query needs {series} series at {steps} steps in memory, more than"
                 f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
             )
+
+    def make_histograms(self, cells: Sequence[T]) -> Iterator[T]:
+        """Goes through cells that each become a native histogram, or a number worked out of one.
+
+        Raises QueryLimit when so many may not be held, QueryTimeout when time is over on the way.
+        """
+        if len(cells) * _HISTOGRAM_BYTES > self.limits.query_max_memory:
+            raise QueryLimit(
+                f"the query needs {len(cells)} native histograms in memory, more than"
+                f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
+            )
+        for i, cell in enumerate(cells):
+            if not i % _CHECKED_EVERY:
+                self.remaining_s()
+            yield cell
 
     def settings(self) -> dict[str, int | str]:
         """The engine's own bounds for one statement of this query."""

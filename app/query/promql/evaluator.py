@@ -92,7 +92,7 @@ class Evaluator:
             case Negate():
                 inner = self.evaluate(node.expr, grid)
                 if isinstance(inner, Vector):
-                    return unnamed(_negated(inner))
+                    return unnamed(self._negated(inner))
                 return Scalar(-self._floats(inner))
             case Aggregate():
                 return self._aggregate(node, grid)
@@ -260,6 +260,14 @@ class Evaluator:
             return binary.vector_and_scalar(node, right, self._floats(left), swapped=True, operate=operation)
         return Scalar(binary.scalars(node.op, self._floats(left), self._floats(right)))
 
+    def _negated(self, vector: Vector) -> Vector:
+        histograms = None
+        if vector.histograms is not None:
+            histograms = no_histograms(vector.values.shape)
+            for row, step, h in self.context.make_histograms(list(vector.cells())):
+                histograms[row, step] = multiplied(h, -1.0)
+        return Vector(vector.labels, -vector.values, vector.present, histograms)
+
     def _operands(self, op: str) -> contextlib.AbstractContextManager[None]:
         if op in TRIMS:
             return self.context.reading(whole=True)
@@ -270,15 +278,6 @@ class Evaluator:
         if node.op not in TRIMS and all(side.histograms is None for side in sides):
             return None
         return HistogramOperation(node.op, node.return_bool, self.context)
-
-
-def _negated(vector: Vector) -> Vector:
-    histograms = vector.histograms
-    if histograms is not None:
-        histograms = no_histograms(vector.values.shape)
-        for row, step, h in vector.cells():
-            histograms[row, step] = multiplied(h, -1.0)
-    return Vector(vector.labels, -vector.values, vector.present, histograms)
 
 
 def _parameter(node: Aggregate) -> Node:

@@ -93,7 +93,7 @@ def each_histogram(vector: Vector, context: Context, of_classic: OfClassic, of_n
             notes.mixed_classic_native(context, labels)
             native[row] &= ~both
             classic.present[other] &= ~both
-        for step in np.flatnonzero(native[row]).tolist():
+        for step in context.make_histograms(np.flatnonzero(native[row]).tolist()):
             found[row, step] = of_native(vector.histograms[row, step], step, labels)
     return merged(stacked([classic, Vector(vector.labels, found, native)]).compact())
 

@@ -65,7 +65,7 @@ def _totals(op: str, vector: Vector, grouping: Grouping, context: Context) -> Ve
         present, some = present & ~some, some & ~present
     assert vector.histograms is not None
     ends = np.append(starts[1:], len(order))
-    for group, step in zip(*np.nonzero(some), strict=True):
+    for group, step in context.make_histograms(np.argwhere(some).tolist()):
         rows = slice(int(starts[group]), int(ends[group]))
         there = native[rows, step]
         items = vector.histograms[rows, step][there].tolist()

@@ -38,7 +38,7 @@ class HistogramOperation:
         compares = self.op in COMPARISONS
         if self.return_bool and compares:
             values, keep = keep.astype(np.float64), present & ~native
-        for row, step in zip(*np.nonzero(native), strict=True):
+        for row, step in self.context.make_histograms(np.argwhere(native).tolist()):
             found = self._cell(*(self._item(side, is_one, row, step) for side, is_one in ((left, a), (right, b))))
             if found is None:
                 continue

@@ -128,7 +128,7 @@ class _OverTime:
 
     def totals(self, name: str, values: Floats, present: Bools) -> Vector:
         """sum_over_time or avg_over_time."""
-        for i in self._without_mixed(present).tolist():
+        for i in self._context.make_histograms(self._without_mixed(present).tolist()):
             items = self._all[self._w.lo[i] : self._w.hi[i]].tolist()
             try:
                 result = _TOTALS[name](items)

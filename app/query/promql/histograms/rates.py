@@ -36,7 +36,7 @@ class Rates:
         """The increase within each of some windows, stretched to the whole of it."""
         w, out = self._w, no_histograms((len(self._w.lo),))
         first, increase = np.zeros(len(w.lo)), np.zeros(len(w.lo))
-        for i in windows.tolist():
+        for i in self._context.make_histograms(windows.tolist()):
             found = self._increase(int(w.lo[i]), int(w.hi[i]), counter, self._labels_of(i))
             if found is not None:
                 out[i], first[i], increase[i] = found, self._items[w.lo[i]].count, found.count
@@ -49,7 +49,7 @@ class Rates:
     def instant(self, windows: Which, counter: bool) -> Histograms:
         """The difference of the last two of each of some windows; of a counter, per second."""
         w, out = self._w, no_histograms((len(self._w.lo),))
-        for i in windows.tolist():
+        for i in self._context.make_histograms(windows.tolist()):
             at = int(w.hi[i]) - 1
             last, before = self._items[at], self._items[at - 1]
             self._check_hints(last, before, counter, self._labels_of(i))
