@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import uvicorn
+from fastapi import APIRouter
 
 from app.api.prometheus import prometheus_router
 from app.config import Auth, Limits
@@ -45,11 +46,16 @@ def series(name: str, **labels: str) -> Labels:
 
 
 @contextmanager
-def serving(pool: Pool, limits: Limits | None = None, engine: PromQLEngine | None = None) -> Iterator[str]:
-    """The base URL of a server of the query API."""
+def serving(
+    pool: Pool,
+    limits: Limits | None = None,
+    engine: PromQLEngine | None = None,
+    more: Sequence[APIRouter] = (),
+) -> Iterator[str]:
+    """The base URL of a server of the query API, and of `more`."""
     limits = limits or Limits()
     router = prometheus_router(engine or PromQLEngine(pool, limits), pool, limits)
-    app = create_app([router], {}, TokenCheck(Auth()), "test")
+    app = create_app([router, *more], {}, TokenCheck(Auth()), "test")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -12,7 +12,7 @@ from app.config import Limits
 from app.errors import BadQuery, QueryTimeout
 from app.labels import Labels
 from app.query.grid import Grid
-from app.query.promql.ast import Aggregate, Call, Node, Range, Subquery, Text
+from app.query.promql.ast import Aggregate, Call, Node, Range, Selector, Subquery, Text
 from app.query.promql.catalog import SeriesCatalog
 from app.query.promql.context import Context
 from app.query.promql.evaluator import Evaluator, Scalar, Value
@@ -85,6 +85,22 @@ class PromQLEngine:
         grid = Grid.between(start_ms, end_ms, step_ms)
         context = self._context(start_ms, end_ms, timeout_s, lookback_ms, step_ms)
         return _result("matrix", self._evaluated(node, grid, context), grid, context)
+
+    def newest(self, selector: Selector, time_ms: int) -> list[tuple[Labels, int, float]]:
+        """(labels, time in ms, value) of the newest sample of each selected series that is not stale, by labels.
+
+        Native histograms are left out. Raises as `instant`.
+        """
+        context = self._context(time_ms, time_ms, None, DEFAULT_LOOKBACK_MS)
+        grid = Grid.at(time_ms)
+        with _no_complaints():
+            evaluator = Evaluator(self._source, context, selector, self._push_down)
+            values = evaluator.vector(selector, grid).floats().compact()
+            times = evaluator.sample_times(selector, grid).compact()
+        # two statements: a series may have begun between them
+        known = dict(zip(times.labels, times.values[:, 0].tolist(), strict=True))
+        found = zip(values.labels, values.values[:, 0].tolist(), strict=True)
+        return sorted((labels, round(known[labels] * 1000), value) for labels, value in found if labels in known)
 
     def _evaluated(self, node: Node, grid: Grid, context: Context) -> Value:
         with _no_complaints():

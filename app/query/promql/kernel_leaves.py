@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -154,7 +155,9 @@ class KernelLeaves:
             waiting = deque(spans)
             while waiting or ahead:
                 while len(spans) > 1 and waiting and len(ahead) <= _WORKERS:
-                    ahead.append(self._workers.submit(self._part, read, waiting.popleft(), context, use))
+                    ahead.append(
+                        self._workers.submit(copy_context().run, self._part, read, waiting.popleft(), context, use)
+                    )
                 ids, n, result = (
                     ahead.popleft().result() if ahead else self._part(read, waiting.popleft(), context, use)
                 )

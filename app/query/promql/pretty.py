@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 
 from app.durations import format_duration_ms
 from app.labels import METRIC_NAME
 from app.query.promql.describe import Shown
+from app.query.promql.format import format_general
 
 _LONGEST_LINE = 100
 _PLAIN_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -103,20 +103,10 @@ def _matching(matching: Shown | None) -> str:
         out += f" group_{grouped} ({_labels(matching['include'])})"
     left, right = matching["fillValues"]["lhs"], matching["fillValues"]["rhs"]
     if left is not None and left == right:
-        return f"{out} fill ({_shortest(left)})"
+        return f"{out} fill ({format_general(left)})"
     for side, value in (("left", left), ("right", right)):
-        out += "" if value is None else f" fill_{side} ({_shortest(value)})"
+        out += "" if value is None else f" fill_{side} ({format_general(value)})"
     return out
-
-
-def _shortest(value: float) -> str:
-    """A float as Go's %v: with an exponent below 1e-4 and from 1e21 on."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
-    if value and not 1e-4 <= abs(value) < 1e21:
-        digits, _, exponent = f"{Decimal(repr(value)).normalize():e}".partition("e")
-        return f"{digits}e{int(exponent):+03d}"
-    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def _selector(node: Shown) -> str:

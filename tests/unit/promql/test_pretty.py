@@ -37,6 +37,7 @@ LONG += (
         ('"a\\tb\'\\"é\\u0001"', '"a\\tb\'\\"é\\x01"'),
         ('foo{a="1" or b="2"}', 'foo{a="1" or b="2"}'),
         ("foo</bar", "foo </ bar"),
+        ("foo + fill_left(2e6) fill_right(-0.5) bar", "foo + fill_left (2e+06) fill_right (-0.5) bar"),
         (
             LONG,
             '  sum by (job) (rate(http_requests_total_with_long_name{instance=~"x.*",job="a"}[5m]))\n'
