@@ -24,6 +24,7 @@ from app.api.loki import loki_router
 from app.api.otlp import otlp_router
 from app.api.prometheus import prometheus_router
 from app.api.prometheus_federate import federate_router
+from app.api.prometheus_read import read_router
 from app.api.prometheus_status import Running, status_router
 from app.api.prometheus_targets import targets_router
 from app.api.remote_write import remote_write_endpoint
@@ -156,6 +157,7 @@ class Service:
                 clickhouse_router(interface, gate),
                 prometheus_router(promql, pool, limits, gate),
                 federate_router(promql, gate, lambda: self._loaded.scrape.external_labels or {}),
+                read_router(promql, gate, limits, lambda: self._loaded.scrape.external_labels or {}),
                 targets_router(lambda: self.scrapes),
                 status_router(lambda: self.config, self._running, pool, gate),
                 loki_router(LogQLEngine(pool, limits), limits, gate),

@@ -1,4 +1,4 @@
-"""The protobuf messages of Prometheus remote write 1.0 (prometheus/prometheus, prompb/remote.proto and types.proto).
+"""The protobuf messages of Prometheus remote write 1.0 and remote read (prompb/remote.proto and types.proto there).
 
 Only the fields that are read are declared; others are skipped by the protobuf library as the format has it.
 """
@@ -44,6 +44,27 @@ _MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
         (5, "unit", _F.TYPE_STRING, False),
     ],
     "WriteRequest": [(1, "timeseries", "TimeSeries", True), (3, "metadata", "MetricMetadata", True)],
+    "LabelMatcher": [
+        (1, "type", _F.TYPE_INT32, False),
+        (2, "name", _F.TYPE_STRING, False),
+        (3, "value", _F.TYPE_STRING, False),
+    ],
+    "Query": [
+        (1, "start_timestamp_ms", _F.TYPE_INT64, False),
+        (2, "end_timestamp_ms", _F.TYPE_INT64, False),
+        (3, "matchers", "LabelMatcher", True),
+    ],
+    "ReadRequest": [(1, "queries", "Query", True), (2, "accepted_response_types", _F.TYPE_INT32, True)],
+    "QueryResult": [(1, "timeseries", "TimeSeries", True)],
+    "ReadResponse": [(1, "results", "QueryResult", True)],
+    "Chunk": [
+        (1, "min_time_ms", _F.TYPE_INT64, False),
+        (2, "max_time_ms", _F.TYPE_INT64, False),
+        (3, "type", _F.TYPE_INT32, False),
+        (4, "data", _F.TYPE_BYTES, False),
+    ],
+    "ChunkedSeries": [(1, "labels", "Label", True), (2, "chunks", "Chunk", True)],
+    "ChunkedReadResponse": [(1, "chunked_series", "ChunkedSeries", True), (2, "query_index", _F.TYPE_INT64, False)],
 }
 _ONE_OF = {"Histogram": {"count": ("count_int", "count_float"), "zero_count": ("zero_count_int", "zero_count_float")}}
 """Fields of which a message has one."""
@@ -92,3 +113,6 @@ Histogram: Any = _classes["Histogram"]
 TimeSeries: Any = _classes["TimeSeries"]
 MetricMetadata: Any = _classes["MetricMetadata"]
 WriteRequest: Any = _classes["WriteRequest"]
+ReadRequest: Any = _classes["ReadRequest"]
+ReadResponse: Any = _classes["ReadResponse"]
+ChunkedReadResponse: Any = _classes["ChunkedReadResponse"]

@@ -18,7 +18,7 @@ from app.query.promql.context import Context
 from app.query.promql.evaluator import Evaluator, Scalar, Value
 from app.query.promql.leaves import LeafSource
 from app.query.promql.parse import parse
-from app.query.result import Kind, QueryResult
+from app.query.result import Kind, QueryResult, Samples
 from app.query.vector import Vector
 from app.store.client import Pool
 
@@ -101,6 +101,14 @@ class PromQLEngine:
         known = dict(zip(times.labels, times.values[:, 0].tolist(), strict=True))
         found = zip(values.labels, values.values[:, 0].tolist(), strict=True)
         return sorted((labels, round(known[labels] * 1000), value) for labels, value in found if labels in known)
+
+    def raw(self, selector: Selector, start_ms: int, end_ms: int) -> Samples:
+        """The samples from start to end, both included, stale markers among them; no native histograms.
+
+        Raises as `instant`.
+        """
+        context = self._context(start_ms, end_ms, None, DEFAULT_LOOKBACK_MS)
+        return self._source.everything(selector, start_ms - 1, end_ms, context)
 
     def _evaluated(self, node: Node, grid: Grid, context: Context) -> Value:
         with _no_complaints():

@@ -157,6 +157,10 @@ class LeafSource:
             found = found.hinted(context.detects_resets)
         return self._samples(found.after(after_ms), selector, context)
 
+    def everything(self, selector: Selector, after_ms: int, until_ms: int, context: Context) -> Samples:
+        """The floats in (after_ms, until_ms], stale markers among them."""
+        return self._samples(self._floats(selector, after_ms, until_ms, context, stale=True), selector, context)
+
     def _vector(self, source: KernelLeaves, leaf: Leaf, context: Context) -> Vector:
         parts = []
         series = 0
