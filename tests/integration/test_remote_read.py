@@ -117,7 +117,7 @@ def test_a_prometheus_reads_from_here(url: str, tmp_path: Path) -> None:
         while not found and time.monotonic() < deadline:
             time.sleep(0.2)
             try:
-                params = {"query": "sum_over_time(up[80m])", "time": POINTS[-1][0] / 1000}
+                params = {"query": "sum_over_time(up[80m])", "time": str(POINTS[-1][0] / 1000)}
                 found = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params=params).json()["data"]["result"]
             except (httpx.HTTPError, ValueError):
                 continue
