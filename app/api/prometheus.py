@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from app import running
 from app.api.gate import QueryGate
-from app.api.prometheus_answers import answer, success
+from app.api.prometheus_answers import Encoding, accepted, answer, success
 from app.api.prometheus_json import encode
 from app.api.prometheus_params import Parameters, now_ms, read, unescape_label_name
 from app.config import Limits
@@ -54,8 +55,7 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
         """An instant query."""
         p = await read(request)
         instant = functools.partial(engine.instant, p.get("query"), p.time_ms("time", now_ms()), **_options(p))
-        limit = p.limit()
-        return answer(await gate.run(lambda: _encoded(instant(), limit), request, p.get("query")))
+        return await gate.run(_answering(instant, request, p), request, p.get("query"))
 
     @router.api_route("/query_range", methods=["GET", "POST"])
     async def query_range(request: Request) -> Response:
@@ -66,8 +66,7 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
             raise BadQuery('invalid parameter "step": cannot parse "" to a valid duration')
         times = (p.time_ms("start"), p.time_ms("end"), step_ms)
         ranged = functools.partial(engine.range, p.get("query"), *times, **_options(p))
-        limit = p.limit()
-        return answer(await gate.run(lambda: _encoded(ranged(), limit), request, p.get("query")))
+        return await gate.run(_answering(ranged, request, p), request, p.get("query"))
 
 
 def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) -> None:
@@ -80,7 +79,9 @@ def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) ->
             raise BadQuery("no match[] parameter provided")
         limit = p.limit()
         return await gate.run(
-            lambda: _listed([dict(s) for s in browser.series(selectors, _span(p), _one_more(limit))], limit)
+            lambda: _listed(
+                [dict(s) for s in browser.series(selectors, _span(p), _one_more(limit))], limit, accepted(request)
+            )
         )
 
     @router.api_route("/labels", methods=["GET", "POST"])
@@ -88,7 +89,9 @@ def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) ->
         """Names of labels."""
         p = await read(request)
         selectors, limit = _selectors(p), p.limit()
-        return await gate.run(lambda: _listed(browser.label_names(selectors, _span(p), _one_more(limit)), limit))
+        return await gate.run(
+            lambda: _listed(browser.label_names(selectors, _span(p), _one_more(limit)), limit, accepted(request))
+        )
 
     @router.get("/label/{name:path}/values")
     async def label_values(request: Request, name: str) -> Response:
@@ -98,7 +101,9 @@ def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) ->
         if not plain:
             raise BadQuery(f'invalid label name: "{name}"')
         return await gate.run(
-            lambda: _listed(browser.label_values(plain, selectors, _span(p), _one_more(limit)), limit)
+            lambda: _listed(
+                browser.label_values(plain, selectors, _span(p), _one_more(limit)), limit, accepted(request)
+            )
         )
 
     @router.get("/metadata")
@@ -199,9 +204,45 @@ def _one_more(limit: int) -> int:
     return limit + 1 if limit else 0
 
 
-def _encoded(result: QueryResult, limit: int) -> bytes:
+def _answering(ask: Callable[[], QueryResult], request: Request, p: Parameters) -> Callable[[], Response]:
+    """The work of a query, from asking to the bytes of the answer."""
+    limit, wish, encoding = p.limit(), p.get("stats"), accepted(request)
+    warnings = []
+    if wish not in ("", "true", "all"):
+        warnings.append(
+            f'value "{wish}" for parameter "stats" is deprecated and will be rejected in the next major release,'
+            ' use "true" or "all"'
+        )
+
+    def work() -> Response:
+        began, at = time.perf_counter(), time.time()
+        result = ask()
+        stats = _stats(time.perf_counter() - began, at) if wish else None
+        return answer(_encoded(result, limit, warnings, stats), encoding)
+
+    return work
+
+
+def _stats(took_s: float, began: float) -> dict[str, Any]:
+    """Prometheus's statistics of a query. What it samples was read once for all steps, and held until the end."""
+    query = running.current()
+    samples = query.samples if query else 0
+    return {
+        "timings": {
+            "evalTotalTime": took_s,
+            "resultSortTime": 0,
+            "queryPreparationTime": 0,
+            "innerEvalTime": took_s,
+            "execQueueTime": max(0.0, began - query.started) if query else 0,
+            "execTotalTime": took_s,
+        },
+        "samples": {"totalQueryableSamples": samples, "samplesRead": samples, "peakSamples": samples},
+    }
+
+
+def _encoded(result: QueryResult, limit: int, warnings: list[str], stats: dict[str, Any] | None) -> bytes:
     if not limit or len(result.labels) <= limit or result.kind not in ("vector", "matrix"):
-        return encode(result)
+        return encode(result, warnings, stats)
     raw = None
     if result.raw is not None:
         raw = replace(result.raw, labels=result.raw.labels[:limit], offsets=result.raw.offsets[: limit + 1])
@@ -212,10 +253,10 @@ def _encoded(result: QueryResult, limit: int) -> bytes:
         present=result.present[:limit],
         raw=raw,
     )
-    return encode(short, [_TRUNCATED])
+    return encode(short, [*warnings, _TRUNCATED], stats)
 
 
-def _listed(found: Sequence[Any], limit: int) -> Response:
+def _listed(found: Sequence[Any], limit: int, encoding: Encoding) -> Response:
     if limit and len(found) > limit:
-        return success(found[:limit], [_TRUNCATED])
-    return success(found)
+        return success(found[:limit], [_TRUNCATED], encoding)
+    return success(found, (), encoding)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -138,7 +139,7 @@ def _metric(labels: Labels) -> bytes:
     return orjson.dumps(dict(labels))
 
 
-def encode(result: QueryResult, warnings: Sequence[str] = ()) -> bytes:
+def encode(result: QueryResult, warnings: Sequence[str] = (), stats: Mapping[str, Any] | None = None) -> bytes:
     """The whole answer to `query` or `query_range`. Blocks for as long as the answer is large."""
     parts: list[bytes | memoryview] = [
         b'{"status":"success","data":{"resultType":"%s","result":' % result.kind.encode()
@@ -150,6 +151,8 @@ def encode(result: QueryResult, warnings: Sequence[str] = ()) -> bytes:
     else:
         text = result.text if result.kind == "string" else format_value(float(result.values[0, 0]))
         parts.append(b"[%s,%s]" % (format_time(int(result.steps_ms[0])).encode(), orjson.dumps(text)))
+    if stats is not None:
+        parts.append(b',"stats":%s' % orjson.dumps(stats))
     parts.append(b"}")
     for name, notes in ((b"warnings", [*result.warnings, *warnings]), (b"infos", list(result.infos))):
         if notes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
+import cramjam
 import httpx
 import pytest
 
@@ -143,6 +144,37 @@ def test_a_limit_cuts_a_query_and_says_so(api: httpx.Client) -> None:
     body = api.get("/api/v1/query", params={"query": "http_requests_total", "time": 1700000100, "limit": 2}).json()
     assert len(body["data"]["result"]) == 2
     assert body["warnings"] == ["results truncated due to limit"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [("gzip", "gzip"), ("gzip;q=0, zstd", "zstd"), ("br, gzip, zstd", "zstd"), ("br, gzip;q=0", "")]
+)
+def test_large_answers_are_compressed_as_asked_for(api: httpx.Client, asked: str, given: str) -> None:
+    """gzip and zstd for those who take them; what is unpacked is what is sent to those who do not."""
+    params: dict[str, Any] = {"query": "http_requests_total", "start": T0 // 1000, "end": T0 // 1000 + 900, "step": 1}
+    plain = api.get("/api/v1/query_range", params=params, headers={"Accept-Encoding": "identity"})
+    assert len(plain.content) > 10_000
+    with api.stream("GET", "/api/v1/query_range", params=params, headers={"Accept-Encoding": asked}) as answer:
+        raw = b"".join(answer.iter_raw())
+    assert answer.headers.get("content-encoding", "") == given
+    unpack: Any = {"gzip": cramjam.gzip.decompress, "zstd": cramjam.zstd.decompress, "": bytes}[given]
+    assert bytes(unpack(raw)) == plain.content
+    assert not given or len(raw) < len(plain.content) / 3
+    small = api.get("/api/v1/query", params={"query": "1"}, headers={"Accept-Encoding": asked})
+    assert "content-encoding" not in small.headers
+
+
+def test_statistics_come_when_asked_for(api: httpx.Client) -> None:
+    """`stats` adds timings and samples in Prometheus's shape; a value that is none of its two is warned of."""
+    params = {"query": "http_requests_total", "time": "1700000100"}
+    assert "stats" not in ok(api.get("/api/v1/query", params=params))
+    stats = ok(api.get("/api/v1/query", params={**params, "stats": "all"}))["stats"]
+    assert stats["samples"]["samplesRead"] >= 3
+    assert stats["samples"].keys() == {"totalQueryableSamples", "samplesRead", "peakSamples"}
+    assert {"evalTotalTime", "execQueueTime", "execTotalTime", "innerEvalTime"} <= stats["timings"].keys()
+    warned = api.get("/api/v1/query", params={**params, "stats": "yes"}).json()
+    assert "stats" in warned["data"]
+    assert 'value "yes" for parameter "stats" is deprecated' in warned["warnings"][0]
 
 
 def test_metadata_and_what_grafana_asks_at_start(api: httpx.Client) -> None:
