@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NoReturn
 
 import httpx
@@ -47,8 +47,12 @@ def request(
     params: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     json_body: Any = None,
+    explain: Callable[[str], str] = str,
 ) -> Any:
-    """The JSON the service answers with. Anything else than 2xx, or no answer, ends the command with status 1."""
+    """The JSON the service answers with. Anything else than 2xx, or no answer, ends the command with status 1.
+
+    `explain` may add to the service's own text of an error.
+    """
     try:
         answer = http.request(method, path, params=params, data=data, json=json_body)
     except httpx.InvalidURL as error:
@@ -58,7 +62,7 @@ def request(
     except httpx.HTTPError as error:
         fail(f"cannot reach {http.base_url}: {error}")
     if not answer.is_success:
-        fail(error_text(answer))
+        fail(explain(error_text(answer)))
     try:
         return answer.json()
     except ValueError:

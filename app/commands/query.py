@@ -21,6 +21,7 @@ from app.commands.plot import PlotSeries, draw
 from app.durations import parse_duration_ms
 
 _DEFAULT_STEPS = 120
+_PLACE = re.compile(r"\b(\d+):(\d+): parse error")
 _BAR = 20
 _ENDS = {0: "(]", 1: "[)", 2: "()", 3: "[]"}
 
@@ -61,10 +62,22 @@ def query(
     else:
         path, params = "/api/v1/query_range", {"query": promql, **_range(start, end, step, now)}
     with client(url, token) as http:
-        body = request(http, "POST", path, data=params)
+        body = request(http, "POST", path, data=params, explain=lambda text: with_caret(promql, text))
     for note in (*body.get("warnings", ()), *body.get("infos", ())):
         typer.echo(note, err=True)
     _print(body["data"], output, plot)
+
+
+def with_caret(promql: str, message: str) -> str:
+    """An error of the service and, where it gives a place (`line:column: parse error`), that line with a caret."""
+    place = _PLACE.search(message)
+    lines = promql.split("\n")
+    if place is None or not 1 <= int(place[1]) <= len(lines):
+        return message
+    line = lines[int(place[1]) - 1]
+    # a tab stays a tab, so that the caret is below what it means
+    before = "".join("\t" if c == "\t" else " " for c in line[: int(place[2]) - 1])
+    return f"{message}\n\n  {line}\n  {before}^"
 
 
 def _range(start: str, end: str, step: str | None, now: float) -> dict[str, float]:

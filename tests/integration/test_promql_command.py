@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -71,3 +72,35 @@ def test_failures_have_their_status(ask: Ask) -> None:
     result = nobody.invoke(app, ["query", "up", "--url", "http://127.0.0.1:9"])
     assert result.exit_code == 1
     assert "cannot reach http://127.0.0.1:9" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "shown"),
+    [
+        ("sum(x", "1:6: parse error: unclosed", "  sum(x\n       ^"),
+        ("sum(\n\tx y)", "2:4: parse error: unexpected", "  \tx y)\n  \t  ^"),
+    ],
+)
+def test_an_error_points_at_its_place(query: str, message: str, shown: str) -> None:
+    """The line the service names is repeated with a caret below the column."""
+    message = f'invalid parameter "query": {message}'
+    assert query_command.with_caret(query, message) == f"{message}\n\n{shown}"
+
+
+def test_an_error_without_a_place_is_itself() -> None:
+    """A message that gives no place, or one that is not in the query, is shown as it is."""
+    assert query_command.with_caret("up", "9:1: parse error: x") == "9:1: parse error: x"
+    assert query_command.with_caret("up", "the query took too long") == "the query took too long"
+
+
+def test_a_server_that_gives_the_place_is_pointed_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command adds the caret to what the service answers."""
+    body = {"status": "error", "errorType": "bad_data", "error": "1:3: parse error: no"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(400, json=body))
+    monkeypatch.setattr(query_command, "client", lambda *_: httpx.Client(transport=transport, base_url="http://x"))
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    query_command.register(app)
+    answer = CliRunner().invoke(app, ["query", "up!"])
+    assert answer.exit_code == 1
+    assert answer.stderr == "1:3: parse error: no\n\n  up!\n    ^\n"
