@@ -52,7 +52,9 @@ def load(pool: Pool, command: Load) -> None:
     rows: list[SeriesRow] = []
     codes, ids, times, values = [], [], [], []
     native: list[tuple[str, int, int, Histogram]] = []
-    for series in [*command.series, *(_custom_buckets(command) if command.with_nhcb else ())]:
+    # a series that is there twice is what the second line says, as in Prometheus's own runner
+    given = {series.labels: series for series in command.series}
+    for series in [*given.values(), *(_custom_buckets(command) if command.with_nhcb else ())]:
         labels = series.labels or ()
         code = names.setdefault(dict(labels).get(METRIC_NAME, ""), len(names))
         series_id = label_set_id(labels)

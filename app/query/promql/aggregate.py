@@ -9,11 +9,10 @@ import numpy.typing as npt
 
 from app.errors import BadQuery, QueryFailed
 from app.labels import METRIC_NAME, Labels, labels_from
-from app.query.promql import kahan
+from app.query.promql import kahan, kernels
 from app.query.promql.ast import Grouping
 from app.query.promql.format import format_value
 from app.query.promql.quantiles import quantile_of_rows
-from app.query.promql.range_functions import running_mean
 from app.query.vector import Bools, Floats, Vector, empty
 
 Index = npt.NDArray[np.intp]
@@ -54,7 +53,8 @@ def _avg(values: Floats, present: Bools, counts: Index, starts: Index) -> Floats
     ends = np.append(starts[1:], len(values))
     for group, step in zip(*np.nonzero(np.isinf(mean)), strict=True):
         rows = slice(starts[group], ends[group])
-        mean[group, step] = running_mean(values[rows, step][present[rows, step]])
+        members = values[rows, step][present[rows, step]]
+        mean[group, step] = kernels.mean_of(members, 0, len(members))
     return mean
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from app.labels import Matcher
@@ -16,6 +16,8 @@ class Number:
     """A number."""
 
     value: float
+    place: int | None = field(default=None, compare=False)
+    """Where in the query's text it begins, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Selector:
     alternatives: tuple[tuple[Matcher, ...], ...]
     offset_ms: int = 0
     at: int | AtEdge | None = None
+    place: int | None = field(default=None, compare=False)
+    """Where in the query's text it begins, in characters."""
 
     @property
     def metric(self) -> str | None:
@@ -66,6 +70,8 @@ class Call:
 
     name: str
     args: tuple[Node, ...]
+    place: int | None = field(default=None, compare=False)
+    """Where in the query's text it begins, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class Aggregate:
     expr: Node
     grouping: Grouping
     param: Node | None = None
+    place: int | None = field(default=None, compare=False)
+    """Where in the query's text it begins, in characters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from app.histogram import Histogram
 from app.query.grid import Grid
 from app.query.promql import functions
 from app.query.promql.ast import Call, Node, Selector
-from app.query.promql.histogram import histogram_fraction, histogram_quantile, histogram_quantiles
+from app.query.promql.histogram import check_quantile, histogram_fraction, histogram_quantile, histogram_quantiles
 from app.query.promql.histograms import shape
 from app.query.promql.info import info
 from app.query.promql.label_functions import label_join, label_replace, sorted_by_labels
 from app.query.promql.names import DATE_FUNCTIONS, MATH_FUNCTIONS
+from app.query.promql.places import place_of
 from app.query.vector import Floats, Vector, unnamed
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def _whole(e: Evaluator, node: Node, grid: Grid) -> Vector:
 
 
 def _histogram_quantile(e: Evaluator, node: Call, grid: Grid) -> Vector:
-    return histogram_quantile(e.scalar(node.args[0], grid), _whole(e, node.args[1], grid), e.context)
+    q = e.scalar(node.args[0], grid)
+    with e.context.at(place_of(node.args[0])):
+        check_quantile(q, e.context)
+    return histogram_quantile(q, _whole(e, node.args[1], grid), e.context)
 
 
 def _histogram_fraction(e: Evaluator, node: Call, grid: Grid) -> Vector:
@@ -92,6 +96,9 @@ def _histogram_fraction(e: Evaluator, node: Call, grid: Grid) -> Vector:
 def _histogram_quantiles(e: Evaluator, node: Call, grid: Grid) -> Vector:
     vector, label = _whole(e, node.args[0], grid), e.text(node.args[1])
     asked = [e.scalar(arg, grid) for arg in node.args[2:]]
+    for arg, q in zip(node.args[2:], asked, strict=True):
+        with e.context.at(place_of(arg)):
+            check_quantile(q, e.context)
     return histogram_quantiles(vector, label, asked, e.context)
 
 

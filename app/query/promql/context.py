@@ -4,20 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from app import running
 from app.config import Limits
 from app.errors import QueryCanceled, QueryError, QueryFailed, QueryLimit, QueryTimeout, StoreError, StoreUnavailable
+from app.query.grid import Grid
+from app.query.promql.format import format_general
+from app.query.promql.places import line_and_column
 
+_MOST_NOTES = 10
 _CELL_BYTES = 9
 """A value and its presence."""
 _HISTOGRAM_BYTES = 1024
 """A native histogram of some twenty buckets."""
 _CHECKED_EVERY = 256
 T = TypeVar("T")
+
+
+def _first(notes: Mapping[str, None], kind: str) -> tuple[str, ...]:
+    rest = len(notes) - _MOST_NOTES
+    first = tuple(notes)[:_MOST_NOTES]
+    return (*first, f"{rest} more {kind} annotations omitted") if rest > 0 else first
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """Between which times (ms) and bounds classic buckets were not monotonic, by how much at most, how many times."""
+
+    first_ms: int
+    last_ms: int
+    lowest: float
+    highest: float
+    difference: float
+    samples: int
+
+    def with_also(self, other: Forced) -> Forced:
+        """Both together."""
+        return Forced(
+            min(self.first_ms, other.first_ms),
+            max(self.last_ms, other.last_ms),
+            min(self.lowest, other.lowest),
+            max(self.highest, other.highest),
+            max(self.difference, other.difference),
+            self.samples + other.samples,
+        )
+
+    def __str__(self) -> str:
+        ends = (datetime.fromtimestamp(ms // 1000, UTC) for ms in (self.first_ms, self.last_ms))
+        first, last = (end.strftime("%Y-%m-%dT%H:%M:%SZ") for end in ends)
+        return (
+            f"from buckets {format_general(self.lowest)} to {format_general(self.highest)},"
+            f" with a max diff of {self.difference:.2g}, over {self.samples} samples from {first} to {last}"
+        )
 
 
 @dataclass(slots=True)
@@ -31,6 +73,11 @@ class Context:
     end_ms: int
     lookback_ms: int
     step_ms: int = 0
+    text: str = ""
+    grid: Grid = field(default_factory=lambda: Grid.at(0))
+    place: int | None = None
+    """Where in the query's text the part begins that notes are about."""
+    _forced: dict[tuple[str, str], Forced] = field(default_factory=dict)
     samples: int = 0
     warnings: dict[str, None] = field(default_factory=dict)
     infos: dict[str, None] = field(default_factory=dict)
@@ -151,10 +198,35 @@ class Context:
         finally:
             self.detects_resets, self.needs_buckets = before
 
+    @contextlib.contextmanager
+    def at(self, place: int | None, grid: Grid | None = None) -> Iterator[None]:
+        """Notes made meanwhile point at this place of the query's text, and speak of the times of this grid."""
+        before = self.place, self.grid
+        self.place, self.grid = place, grid or self.grid
+        try:
+            yield
+        finally:
+            self.place, self.grid = before
+
+    def forced(self, text: str, found: Forced) -> None:
+        """Notes that classic buckets were made monotonic; one note tells of all cases at a place."""
+        known = self._forced.get((text, self._where()))
+        self._forced[text, self._where()] = found if known is None else known.with_also(found)
+
+    def notes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(warnings, infos), at most ten of each, as Prometheus's API gives them."""
+        infos = dict(self.infos)
+        for (text, where), found in self._forced.items():
+            infos[f"PromQL info: {text}, {found}{where}"] = None
+        return _first(self.warnings, "warning"), _first(infos, "info")
+
     def warn(self, text: str) -> None:
         """Adds a warning to the answer, once."""
-        self.warnings[f"PromQL warning: {text}"] = None
+        self.warnings[f"PromQL warning: {text}{self._where()}"] = None
 
     def inform(self, text: str) -> None:
         """Adds a note to the answer, once."""
-        self.infos[f"PromQL info: {text}"] = None
+        self.infos[f"PromQL info: {text}{self._where()}"] = None
+
+    def _where(self) -> str:
+        return "" if self.place is None else f" ({line_and_column(self.text, self.place)})"

@@ -49,6 +49,7 @@ class PromQLEngine:
         """
         node = parse(query)
         context = self._context(time_ms, time_ms, timeout_s, lookback_ms)
+        context.text = query
         evaluator = Evaluator(self._source, context, node, self._push_down)
         grid = Grid.at(time_ms)
         with _no_complaints():
@@ -84,6 +85,7 @@ class PromQLEngine:
             raise BadQuery(f'invalid expression type "{found}" for range query, must be Scalar or instant Vector')
         grid = Grid.between(start_ms, end_ms, step_ms)
         context = self._context(start_ms, end_ms, timeout_s, lookback_ms, step_ms)
+        context.text = query
         return _result("matrix", self._evaluated(node, grid, context), grid, context)
 
     def newest(self, selector: Selector, time_ms: int) -> list[tuple[Labels, int, float]]:
@@ -138,7 +140,8 @@ def _matrix(evaluator: Evaluator, node: Range | Subquery, grid: Grid) -> QueryRe
 
 
 def _noted(result: QueryResult, context: Context) -> QueryResult:
-    return replace(result, warnings=tuple(context.warnings), infos=tuple(context.infos))
+    warnings, infos = context.notes()
+    return replace(result, warnings=warnings, infos=infos)
 
 
 def _result(kind: Kind, value: Value, grid: Grid, context: Context, ordered: bool = False) -> QueryResult:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from app.errors import BadQuery
-from app.labels import METRIC_NAME
+from app.labels import METRIC_NAME, Labels
 from app.query.grid import Grid
 from app.query.promql import aggregate, binary
 from app.query.promql.ast import (
@@ -27,6 +29,7 @@ from app.query.promql.ast import (
 )
 from app.query.promql.calls import CALLS
 from app.query.promql.context import Context
+from app.query.promql.histogram import check_quantile
 from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
@@ -36,8 +39,10 @@ from app.query.promql.leaves import (
     PUSHED_AGGREGATIONS,
     LeafSource,
 )
+from app.query.promql.limit_ratio import limit_ratio
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.operations import TRIMS, Operation
+from app.query.promql.places import place_of
 from app.query.promql.range_calls import call_range_function, samples_of_vector
 from app.query.result import Samples
 from app.query.vector import Floats, Vector, no_histograms, unnamed
@@ -95,11 +100,14 @@ class Evaluator:
                     return unnamed(self._negated(inner))
                 return Scalar(-self._floats(inner))
             case Aggregate():
-                return self._aggregate(node, grid)
+                with self.context.at(place_of(node.expr), grid):
+                    return self._aggregate(node, grid)
             case Binary():
-                return self._binary(node, grid)
+                with self.context.at(place_of(node), grid):
+                    return self._binary(node, grid)
             case Call():
-                return self._call(node, grid)
+                with self.context.at(_told_place(node), grid):
+                    return self._call(node, grid)
             case Range() | Subquery():
                 raise BadQuery("a range vector can only be the argument of a range function")
 
@@ -184,6 +192,7 @@ class Evaluator:
                 vector = self._leaf(node.name, leaf.selector, leaf.range_ms, grid)
                 if self._source.doubtful(node.name, vector):
                     return call_range_function(self, node, grid)
+                self.expect_counters(node.name, vector.labels)
                 return vector if node.name == "last_over_time" else unnamed(vector)
             return call_range_function(self, node, grid)
         result = CALLS[node.name](self, node, grid)
@@ -202,10 +211,15 @@ class Evaluator:
             return count_values(vector, node.grouping, self.text(_parameter(node)))
         if node.op == "quantile":
             q = self.scalar(_parameter(node), grid)
-            self.check_quantile(q)
+            with self.context.at(place_of(_parameter(node))):
+                check_quantile(q, self.context)
             if native:
                 vector = aggregation.without_histograms(node.op, vector, self.context)
             return aggregate.quantile(vector, node.grouping, q)
+        if node.op == "limit_ratio":
+            ratio = self.scalar(_parameter(node), grid)
+            with self.context.at(place_of(_parameter(node))):
+                return limit_ratio(vector, ratio, self.context)
         if node.op in ("topk", "bottomk", "limitk"):
             if native and node.op != "limitk":
                 vector = aggregation.without_histograms(node.op, vector, self.context)
@@ -213,13 +227,6 @@ class Evaluator:
         if native:
             return aggregation.aggregate_histograms(node.op, vector, node.grouping, self.context)
         return aggregate.aggregate(node.op, vector, node.grouping)
-
-    def check_quantile(self, q: Floats) -> None:
-        """Warns of a quantile that is none."""
-        bad = ~((q >= 0) & (q <= 1))
-        if bad.any():
-            text = f"{q[bad][0]:g}".replace("nan", "NaN").replace("inf", "Inf")
-            self.context.warn(f"quantile value should be between 0 and 1, got {text}")
 
     def _pushed(self, node: Aggregate, grid: Grid) -> Vector | None:
         """The aggregation worked out by the engine, or None where it cannot be."""
@@ -242,7 +249,21 @@ class Evaluator:
         vector = self._source.aggregated(
             Leaf(function, selector, window_ms, where), node.op, node.grouping, self.context
         )
+        if vector is not None and isinstance(inner, Call):
+            with self.context.at(_told_place(inner)):
+                self.expect_counters(function, [((METRIC_NAME, selector.metric or ""),)] * bool(len(vector)))
         return vector if at is None or vector is None else vector.broadcast(grid.n)
+
+    def expect_counters(self, function: str, series: Iterable[Labels]) -> None:
+        """Notes where a rate is taken of floats that have not the name of a counter."""
+        if function not in ("rate", "increase"):
+            return
+        for name in sorted({value for labels in series for label, value in labels if label == METRIC_NAME}):
+            if name and not name.endswith(_COUNTERS):
+                self.context.inform(
+                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:"
+                    f" {json.dumps(name, ensure_ascii=False)}"
+                )
 
     def _binary(self, node: Binary, grid: Grid) -> Value:
         with self._operands(node.op):
@@ -278,6 +299,16 @@ class Evaluator:
         if node.op not in TRIMS and all(side.histograms is None for side in sides):
             return None
         return HistogramOperation(node.op, node.return_bool, self.context)
+
+
+_COUNTERS = ("_total", "_sum", "_count", "_bucket")
+_TOLD = {"histogram_quantile": 1, "histogram_fraction": 2}
+"""The argument that notes point at, where it is not the first."""
+
+
+def _told_place(node: Call) -> int | None:
+    i = _TOLD.get(node.name, 0)
+    return place_of(node.args[i]) if len(node.args) > i else None
 
 
 def _parameter(node: Aggregate) -> Node:

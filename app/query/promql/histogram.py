@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +21,16 @@ _SMALL = 1e-12
 """Differences of this relative size between buckets are rounding, not samples."""
 
 
-OfClassic = Callable[[Index, Floats, Floats], Floats]
-"""(steps, bounds, cumulative counts [buckets, steps]) to a value for each step."""
+OfClassic = Callable[[Index, Floats, Floats, Labels], Floats]
+"""(steps, bounds, cumulative counts [buckets, steps], the labels of its series) to a value for each step."""
+Forced = Callable[[Floats, Floats], None]
+"""Hears (bounds, by how much the count of each bucket [buckets, steps] was below the one before)."""
 OfNative = Callable[[Histogram, int, Labels], float]
 """(histogram, step, the labels of its series) to a value."""
 
 
 def histogram_quantile(q: Floats, vector: Vector, context: Context) -> Vector:
     """The q-th quantile of each histogram; `q` has a value for each step."""
-    check_quantile(q, context)
     return unnamed(quantiles(q, vector, context))
 
 
@@ -36,7 +38,6 @@ def histogram_quantiles(vector: Vector, label: str, asked: Sequence[Floats], con
     """The quantiles of each histogram, told apart by `label`; each of `asked` has a value for each step."""
     found: list[Vector] = []
     for q in asked:
-        check_quantile(q, context)
         of_q = quantiles(q, vector, context)
         for value in np.unique(q).tolist():
             text = _open_metrics(value)
@@ -60,8 +61,8 @@ def quantiles(q: Floats, vector: Vector, context: Context) -> Vector:
         notes.of_shape(context, labels, note)
         return found
 
-    def of_classic(steps: Index, bounds: Floats, counts: Floats) -> Floats:
-        return _quantiles(q[steps], bounds, counts, context)
+    def of_classic(steps: Index, bounds: Floats, counts: Floats, labels: Labels) -> Floats:
+        return _quantiles(q[steps], bounds, counts, partial(notes.forced_monotonic, context, labels, steps))
 
     return each_histogram(vector, context, of_classic, of_native)
 
@@ -74,7 +75,7 @@ def histogram_fraction(low: Floats, high: Floats, vector: Vector, context: Conte
         notes.of_shape(context, labels, note)
         return found
 
-    def of_classic(steps: Index, bounds: Floats, counts: Floats) -> Floats:
+    def of_classic(steps: Index, bounds: Floats, counts: Floats, labels: Labels) -> Floats:
         return bucket_fractions(low[steps], high[steps], bounds, counts)
 
     return unnamed(each_histogram(vector, context, of_classic, of_native))
@@ -109,7 +110,7 @@ def _classic(vector: Vector, context: Context, of_classic: OfClassic) -> Vector:
         return empty(vector.steps)
     values = np.full((len(groups), vector.steps), np.nan)
     present = np.zeros((len(groups), vector.steps), bool)
-    for row, buckets in enumerate(groups.values()):
+    for row, (labels, buckets) in enumerate(groups.items()):
         buckets.sort()
         bounds = np.array([bound for bound, _ in buckets])
         rows = [i for _, i in buckets]
@@ -120,7 +121,7 @@ def _classic(vector: Vector, context: Context, of_classic: OfClassic) -> Vector:
             there = here[:, steps[0]]
             if there.any():
                 counts = vector.values[rows][there][:, steps]
-                values[row, steps] = of_classic(steps, bounds[there], counts)
+                values[row, steps] = of_classic(steps, bounds[there], counts, labels)
     return Vector(list(groups), values, present).compact()
 
 
@@ -155,12 +156,12 @@ def _alike(here: Bools) -> list[Index]:
     return [np.flatnonzero(kind.ravel() == k) for k in range(int(kind.max()) + 1)]
 
 
-def _quantiles(q: Floats, bounds: Floats, counts: Floats, context: Context) -> Floats:
-    """`counts` is [buckets, steps], cumulative, ordered by bound."""
+def _quantiles(q: Floats, bounds: Floats, counts: Floats, forced: Forced) -> Floats:
+    """`counts` is [buckets, steps], cumulative, ordered by bound; `forced` hears of those that were not."""
     if bounds[-1] != np.inf:
         return np.where(q < 0, -np.inf, np.where(q > 1, np.inf, np.nan))
     bounds, counts = _coalesced(bounds, counts)
-    counts = _monotonic(counts, context)
+    counts = _monotonic(bounds, counts, forced)
     out = _interpolated(q, bounds, counts) if len(bounds) > 1 else np.full(len(q), np.nan)
     out = np.where((counts[-1] == 0) | np.isnan(counts[-1]) | np.isnan(q), np.nan, out)
     return np.where(q < 0, -np.inf, np.where(q > 1, np.inf, out))
@@ -198,16 +199,16 @@ def _ranks_below(value: Floats, bounds: Floats, counts: Floats) -> Floats:
     return result
 
 
-def _monotonic(counts: Floats, context: Context) -> Floats:
-    previous, fixed, forced = counts[0], counts.copy(), False
+def _monotonic(bounds: Floats, counts: Floats, forced: Forced) -> Floats:
+    previous, fixed, drops = counts[0], counts.copy(), np.zeros_like(counts)
     for i in range(1, len(counts)):
         change = np.abs(counts[i] - previous)
         same = (counts[i] == previous) | (change <= _SMALL * (np.abs(counts[i]) + np.abs(previous)))
-        forced = forced or bool(((counts[i] < previous) & ~same).any())
+        drops[i] = np.where((counts[i] < previous) & ~same, previous - counts[i], 0.0)
         fixed[i] = np.where(same | (counts[i] < previous), previous, counts[i])
         previous = fixed[i]
-    if forced:
-        context.inform("input to histogram_quantile needed to be fixed for monotonicity")
+    if drops.any():
+        forced(bounds, drops)
     return fixed
 
 

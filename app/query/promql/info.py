@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _IDENTIFYING = ("instance", "job")
 _DEFAULT = Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info")
+_ANY_INFO = Matcher(METRIC_NAME, MatchOp.REGEX, ".+_info")
+"""What is chosen from where the query only says which info metrics it does not want."""
 _FEW = 100
 """Up to so many values of an identifying label are named to the store; of more, arrays choose."""
 
@@ -31,12 +33,11 @@ def info(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     """The series of the first argument with the labels of their info series. Raises as the evaluator does."""
     base = evaluator.vector(node.args[0], grid)
     asked = _asked(node)
-    names = [m for m in asked if m.name == METRIC_NAME] or ([] if len(node.args) > 1 else [_DEFAULT])
+    names = _chosen([m for m in asked if m.name == METRIC_NAME])
     wanted = [m for m in asked if m.name != METRIC_NAME]
     known = [dict(labels) for labels in base.labels]
-    # info series themselves stay as they are; only a matcher that says what they are called makes them such
-    called = any(m.op in (MatchOp.EQUAL, MatchOp.REGEX) for m in names)
-    own = [called and all(m.matches_labels(labels) for m in names) for labels in known]
+    # info series themselves stay as they are
+    own = [all(m.matches_labels(labels) for m in names) for labels in known]
     values = {
         name: {labels[name] for labels, is_own in zip(known, own, strict=True) if not is_own and name in labels}
         for name in _IDENTIFYING
@@ -44,7 +45,7 @@ def info(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     values = {name: found for name, found in values.items() if found}
     infos = empty(grid.n)
     if values:
-        matchers = [*(names or [_DEFAULT]), *wanted, *_named(values)]
+        matchers = [*names, *wanted, *_named(values)]
         infos = evaluator.sample_times(_as_read(evaluator, node.args[0], tuple(matchers)), grid)
         for row, _, _ in infos.cells():
             raise QueryFailed(f"this should be an info metric, with float samples: {_text(infos.labels[row])}")
@@ -63,6 +64,12 @@ def info(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
         return empty(grid.n)
     found = base.take([row for _, row, _ in rows]).relabelled([labels for labels, _, _ in rows])
     return merged(found.where(np.array([here for _, _, here in rows])).compact())
+
+
+def _chosen(names: list[Matcher]) -> list[Matcher]:
+    if not names:
+        return [_DEFAULT]
+    return names if any(m.op in (MatchOp.EQUAL, MatchOp.REGEX) for m in names) else [_ANY_INFO, *names]
 
 
 class _Joined:

@@ -355,7 +355,7 @@ def summed(
                 total, lost = _add(total, lost + older_lost[lo - a], older[lo - a])
             result = total / n + lost / n if mean else total + lost
             if odd > 0 or not math.isfinite(result):
-                result = _mean_of(values, lo, hi) if mean else _sum_of(values, lo, hi)
+                result = mean_of(values, lo, hi) if mean else _sum_of(values, lo, hi)
             out[s, k] = result
 
 
@@ -378,7 +378,7 @@ def _sum_of(values: Floats, lo: int, hi: int) -> float:
 
 
 @kernel
-def _mean_of(values: Floats, lo: int, hi: int) -> float:
+def mean_of(values: Floats, lo: int, hi: int) -> float:
     """The mean by the sum, or by a running mean where the sum overflows."""
     total = lost = 0.0
     n = 0

@@ -114,6 +114,7 @@ AGGREGATIONS = frozenset(
         "count",
         "count_values",
         "group",
+        "limit_ratio",
         "limitk",
         "max",
         "min",

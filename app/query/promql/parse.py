@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,13 +28,21 @@ from app.query.promql.ast import (
     Subquery,
     Text,
 )
+from app.query.promql.escapes import without_byte_escapes
 from app.query.promql.names import AGGREGATIONS, EXTRA_RANGE_FUNCTIONS, FUNCTIONS
+from app.query.promql.places import ANYTHING, placed, with_open_info
 from app.query.promql.trims import with_trims, without_trims
 
 _MAX_LENGTH = 64 * 1024
 _MAX_DEPTH = 200
 _MAX_OPERATORS = 400
 _STRINGS_AND_BRACES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|\{[^}]*\}""", re.DOTALL)
+_UNKNOWN = (
+    (re.compile(r"[\w\]] +(anchored|smoothed)\b"), 'the modifier "{}"'),
+    (re.compile(r"(\[[^\]]*[-+*/%^(][^\]]*\])"), "arithmetic between durations, as in {},"),
+    (re.compile(r"\b(offset\s*-?\s*\(.*)"), "arithmetic between durations, as in {},"),
+)
+"""What Prometheus can parse and the parser cannot."""
 _OPERATOR = re.compile(r"\b(?:and|or|unless|atan2)\b|[-+*/%^]|[=!]=|[<>]=?")
 _BEFORE_EPOCH = re.compile(r"tv_sec:\s*(-\d+),\s*tv_nsec:\s*(\d+)")
 _OPS = {"Equal": MatchOp.EQUAL, "NotEqual": MatchOp.NOT_EQUAL, "Re": MatchOp.REGEX, "NotRe": MatchOp.NOT_REGEX}
@@ -49,19 +58,28 @@ _register()
 
 def parse(text: str) -> Node:
     """The tree of a query. Raises BadQuery on text that is no PromQL, or uses what is not supported yet, by name."""
-    tree, trims = library_tree(text)
-    return with_trims(_convert(tree), trims)
+    tree, trims = library_tree(text, open_info=True)
+    return placed(with_trims(_convert(tree), trims), text)
 
 
-def library_tree(text: str) -> tuple[Any, frozenset[int]]:
-    """(the parser library's own tree, which keeps parentheses; which comparisons of it are trims). Raises BadQuery."""
+def library_tree(text: str, open_info: bool = False) -> tuple[Any, frozenset[int]]:
+    """(the parser library's own tree, which keeps parentheses; which comparisons of it are trims). Raises BadQuery.
+
+    With `open_info` the selectors in `info` have a matcher of ANYTHING more.
+    """
     if len(text) > _MAX_LENGTH:
         raise BadQuery(f"the query is longer than {_MAX_LENGTH} characters")
     _check_depth(text)
-    readable, trims = without_trims(text)
+    readable, trims = without_trims(without_byte_escapes(text))
+    if open_info and "info" in readable:
+        readable = with_open_info(readable)
     try:
         return pp.parse(readable), trims
     except ValueError as error:
+        for pattern, what in _UNKNOWN:
+            found = pattern.search(_without_strings(text))
+            if found:
+                raise BadQuery(f'invalid parameter "query": {what.format(found[1])} is not supported') from error
         raise BadQuery(f'invalid parameter "query": {error}') from error
 
 
@@ -81,10 +99,13 @@ def _check_depth(text: str) -> None:
         deepest = max(deepest, depth)
     if deepest > _MAX_DEPTH or re.search(r"(?:[-+!^]\s*){200}", text):
         raise BadQuery(f"the query is nested deeper than {_MAX_DEPTH} levels")
-    # strings first: braces may hold any text in them
-    bare = _STRINGS_AND_BRACES.sub(" ", _STRINGS_AND_BRACES.sub(lambda m: "" if m[1] else m[0], text))
-    if len(_OPERATOR.findall(bare)) > _MAX_OPERATORS:
+    if len(_OPERATOR.findall(_without_strings(text))) > _MAX_OPERATORS:
         raise BadQuery(f"the query has more than {_MAX_OPERATORS} operators")
+
+
+def _without_strings(text: str) -> str:
+    # strings first: braces may hold any text in them
+    return _STRINGS_AND_BRACES.sub(" ", _STRINGS_AND_BRACES.sub(lambda m: "" if m[1] else m[0], text))
 
 
 def milliseconds(delta: timedelta | None) -> int:
@@ -149,7 +170,15 @@ def _subquery(e: Any) -> Subquery:
 def _call(e: Any) -> Call:
     if e.func.name not in FUNCTIONS:
         raise BadQuery(f'function "{e.func.name}" is not supported yet')
-    return Call(e.func.name, tuple(_convert(arg) for arg in e.args))
+    args = tuple(_convert(arg) for arg in e.args)
+    return Call(e.func.name, tuple(map(_without_mark, args)) if e.func.name == "info" else args)
+
+
+def _without_mark(node: Node) -> Node:
+    if not isinstance(node, Selector):
+        return node
+    groups = tuple(tuple(m for m in group if m.name != ANYTHING) for group in node.alternatives)
+    return replace(node, alternatives=groups)
 
 
 def _aggregate(e: Any) -> Aggregate:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.errors import BadQuery
+from app.labels import Labels
 from app.query.grid import Grid
 from app.query.promql.ast import Call, Node, Range, Subquery
 from app.query.promql.functions import absent, check_factor, labels_of_absent
+from app.query.promql.histogram import check_quantile
 from app.query.promql.histograms.over_time import EDGES, HINTED, over_time, unhinted
 from app.query.promql.range_functions import BASELINE_MS, KEEPS_NAME, RANGE_FUNCTIONS
 from app.query.promql.windows import cut
 from app.query.result import Samples
-from app.query.vector import Floats, Vector, unnamed
+from app.query.vector import Bools, Floats, Vector, unnamed
 
 if TYPE_CHECKING:
     from app.query.promql.evaluator import Evaluator
@@ -54,6 +57,7 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     if node.name == "absent_over_time":
         found = absent(labels_of_absent(source), windows.some.reshape(shape))
         return found.broadcast(grid.n) if still else found
+    evaluator.expect_counters(node.name, _with_floats(samples, windows.some.reshape(shape)))
     per_window = [np.tile(values, len(samples)) for values in parameters]
     if samples.histograms is None:
         values, present = RANGE_FUNCTIONS[node.name](windows, *per_window)
@@ -66,9 +70,17 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     return vector if node.name in KEEPS_NAME else unnamed(vector)
 
 
+def _with_floats(samples: Samples, some: Bools) -> Iterator[Labels]:
+    """The label sets of series that have a float in some window."""
+    for i in np.flatnonzero(some.any(axis=1)).tolist():
+        own = slice(int(samples.offsets[i]), int(samples.offsets[i + 1]))
+        if samples.histograms is None or any(h is None for h in samples.histograms[own]):
+            yield samples.labels[i]
+
+
 def _check(evaluator: Evaluator, name: str, parameters: list[Floats]) -> None:
     if name == "quantile_over_time":
-        evaluator.check_quantile(parameters[0])
+        check_quantile(parameters[0], evaluator.context)
     elif name == "double_exponential_smoothing":
         check_factor("smoothing", parameters[0])
         check_factor("trend", parameters[1])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from app.query.promql import kahan
+from app.query.promql import kahan, kernels
 from app.query.promql.quantiles import quantile_of_rows
 from app.query.promql.regression import deriv, predict_linear
 from app.query.promql.windows import Windows, sums_between
@@ -48,18 +48,8 @@ def _avg(w: Windows) -> tuple[Floats, Bools]:
     mean = total / np.maximum(w.counts, 1)
     overflown = np.flatnonzero(np.isinf(mean) & some)
     for i in overflown.tolist():
-        mean[i] = running_mean(w.values[w.lo[i] : w.hi[i]])
+        mean[i] = kernels.mean_of(w.values, int(w.lo[i]), int(w.hi[i]))
     return mean, some
-
-
-def running_mean(items: Floats) -> float:
-    """A mean whose sum would not fit into a float."""
-    mean = 0.0
-    for n, item in enumerate(items.tolist(), 1):
-        if np.isinf(mean) and (np.isfinite(item) or (np.isinf(item) and (mean > 0) == (item > 0))):
-            continue
-        mean = item if n == 1 else mean * ((n - 1) / n) + item / n
-    return mean
 
 
 def _extreme(pick: Callable[..., Floats]) -> RangeFunction:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from app.labels import METRIC_NAME, Labels
-from app.query.promql.context import Context
-from app.query.promql.histograms.arithmetic import Sum
+import numpy as np
+import numpy.typing as npt
 
+from app.labels import METRIC_NAME, Labels
+from app.query.promql.context import Context, Forced
+from app.query.promql.histograms.arithmetic import Sum
+from app.query.vector import Floats
+
+_DOCS = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"
 Operation = Literal["addition", "subtraction", "aggregation"]
 Sample = Literal["float", "histogram"]
 
@@ -100,3 +105,22 @@ def of_shape(context: Context, labels: Labels, note: str) -> None:
     """A note about NaN observations, from the functions of `shape`."""
     if note:
         context.inform(note + _for_metric(labels))
+
+
+def forced_monotonic(
+    context: Context, labels: Labels, steps: npt.NDArray[np.intp], bounds: Floats, drops: Floats
+) -> None:
+    """Classic buckets counted less than the ones below them; `drops` [buckets, steps] says by how much."""
+    rows, columns = np.nonzero(drops)
+    times = context.grid.times[steps[columns]]
+    context.forced(
+        f"input to histogram_quantile needed to be fixed for monotonicity (see {_DOCS}){_for_metric(labels)}",
+        Forced(
+            int(times.min()),
+            int(times.max()),
+            float(bounds[rows].min()),
+            float(bounds[rows].max()),
+            float(drops.max()),
+            len(np.unique(columns)),
+        ),
+    )
