@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.config import Limits
-from app.errors import BadQuery, QueryLimit, QueryTimeout
+from app.errors import BadQuery, QueryFailed, QueryLimit, QueryTimeout
 from app.query.promql.engine import PromQLEngine
 from app.query.promql.leaves import GRID_FUNCTIONS, PUSHED_AGGREGATIONS
 from app.query.result import QueryResult
@@ -261,3 +261,36 @@ def test_many_samples_are_read_in_parts(embedded_pool: Pool, monkeypatch: pytest
     for _ in ("nothing is known of the ids", "they are known"):
         for query, expected in zip(queries, whole, strict=True):
             assert_same(engine.range(query, *times), expected, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("clamp_min(m * NaN, Inf)", math.inf),
+        ("clamp_max(m * NaN, -Inf)", -math.inf),
+        ("clamp(m * NaN, 1, 2)", math.nan),
+        ("clamp(m, NaN, 5)", math.nan),
+    ],
+)
+def test_bounds_are_go_s(embedded_pool: Pool, query: str, value: float) -> None:
+    """math.Max(NaN, +Inf) is +Inf in Go."""
+    put(embedded_pool, {series("m"): [(T0, 3.0)]})
+    result = PromQLEngine(embedded_pool, Limits()).instant(query, T0)
+    np.testing.assert_array_equal(result.values, [[value]])
+
+
+def test_duplicates_matter_only_where_the_other_side_is_something(embedded_pool: Pool) -> None:
+    """Many to many is an error at a step where both sides have series, and at no other."""
+    put(embedded_pool, {series("one"): [(T0 + 400_000, 1.0)], series("two", a="1"): [(T0, 1.0)]})
+    put(embedded_pool, {series("two", a="2"): [(T0, 1.0)]})
+    engine = PromQLEngine(embedded_pool, Limits())
+    assert engine.instant("one * on () two", T0).labels == []
+    with pytest.raises(QueryFailed, match=r"found duplicate series for the match group \{\} on the right"):
+        engine.instant("vector(1) * on () two", T0)
+
+
+def test_what_absent_is_absent_of(embedded_pool: Pool) -> None:
+    """A label the selector says twice is left out, unless only the last matcher says what it is."""
+    engine = PromQLEngine(embedded_pool, Limits())
+    queries = ('absent(m{a=~"x|y",a="y",b="1"})', 'absent(m{a="y",a=~"x|y"})', 'absent(m{a="y",a="y"})')
+    assert [engine.instant(query, T0).labels for query in queries] == [[(("a", "y"), ("b", "1"))], [()], [()]]

@@ -6,18 +6,9 @@ sample lies on an edge.
 
 from __future__ import annotations
 
-import math
-import shutil
-import socket
-import struct
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import cramjam
-import httpx
 import numpy as np
 import pytest
 
@@ -26,6 +17,7 @@ from app.labels import Labels
 from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
 from ingest.batch import STALE_NAN_BITS
+from tests.integration.prometheus_peer import differences, running_prometheus
 from tests.integration.promql_world import Points, put, series
 
 STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
@@ -99,7 +91,7 @@ def samples(start_ms: int) -> dict[Labels, Points]:
         heat = 20 + np.cumsum(generator.normal(0, 0.3, 240)).round(2)
         points = [(scrapes[i], v) for i, v in enumerate(heat.tolist()) if i < 90 or i > 130]
         found[series("temperature", instance=instance)] = sorted([*points, (scrapes[90], STALE)])
-    counts = np.cumsum(np.sort(generator.integers(0, 30, (240, 5)), axis=1), axis=0).astype(float)
+    counts = np.cumsum(np.sort(generator.integers(0, 30, (240, 5)), axis=1), axis=0).astype(float) + 5000
     for column, le in enumerate(("0.1", "0.5", "1", "5", "+Inf")):
         found[series("latency_bucket", le=le)] = list(zip(scrapes, counts[:, column].tolist(), strict=True))
     return found
@@ -114,74 +106,8 @@ def start_ms() -> int:
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory, start_ms: int) -> Iterator[str]:
     """The URL of a Prometheus that holds the samples."""
-    binary = shutil.which("prometheus")
-    if binary is None:
-        pytest.skip("no prometheus on PATH (Debian's package of that name)")
-    folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yml").write_text("global: {}\n")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{sock.getsockname()[1]}"
-    command = [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    command += [f"--web.listen-address={address}", "--web.enable-remote-write-receiver"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _wait_ready(f"http://{address}", process, folder / "log")
-        body = bytes(cramjam.snappy.compress_raw(_write_request(samples(start_ms))))
-        answer = httpx.post(f"http://{address}/api/v1/write", content=body, headers={"Content-Encoding": "snappy"})
-        assert answer.status_code < 300, answer.text
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
-        for _ in range(300):
-            if process.poll() is not None:
-                raise AssertionError(log.read_text()[-2000:])
-            try:
-                if client.get(f"{url}/-/ready").status_code == 200:
-                    return
-            except httpx.ConnectError:
-                pass
-            time.sleep(0.1)  # another process: there is nothing to wait on but its answer
-    raise AssertionError("prometheus was not ready in time")
-
-
-def _write_request(data: dict[Labels, Points]) -> bytes:
-    out = b""
-    for labels, points in data.items():
-        body = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in labels)
-        for at, value in points:
-            # the marker's bits, not a float that may have lost them
-            bits = struct.pack("<Q", STALE_NAN_BITS) if math.isnan(value) else struct.pack("<d", value)
-            body += _field(2, b"\x09" + bits + b"\x10" + _varint(at))
-        out += _field(1, body)
-    return out
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes([*out, n])
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
-
-
-def _theirs(url: str, query: str, start: float, end: float, step: float) -> dict[Labels, dict[float, float]]:
-    params: dict[str, Any] = {"query": query, "start": start, "end": end, "step": step}
-    body = httpx.get(f"{url}/api/v1/query_range", params=params, timeout=30).json()
-    assert body["status"] == "success", body
-    return {
-        tuple(sorted(s["metric"].items())): {float(t): float(v) for t, v in s["values"]} for s in body["data"]["result"]
-    }
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), samples(start_ms)) as url:
+        yield url
 
 
 def test_the_same_queries_have_the_same_answers(embedded_pool: Pool, prometheus: str, start_ms: int) -> None:
@@ -189,26 +115,5 @@ def test_the_same_queries_have_the_same_answers(embedded_pool: Pool, prometheus:
     put(embedded_pool, samples(start_ms))
     engine = PromQLEngine(embedded_pool, Limits())
     first, last, step = start_ms + 604_000, start_ms + 3_590_000, 45_000
-    wrong = []
-    for query in QUERIES:
-        result = engine.range(query, first, last, step)
-        ours = {
-            labels: dict(zip((result.series(i)[0] / 1000).tolist(), result.series(i)[1].tolist(), strict=True))
-            for i, labels in enumerate(result.labels)
-        }
-        reason = _difference(ours, _theirs(prometheus, query, first / 1000, last / 1000, step / 1000))
-        if reason:
-            wrong.append(f"{query}: {reason}")
+    wrong = differences(engine, prometheus, QUERIES, first, last, step)
     assert not wrong, "\n".join(wrong)
-
-
-def _difference(ours: dict[Labels, dict[float, float]], theirs: dict[Labels, dict[float, float]]) -> str:
-    if set(ours) != set(theirs):
-        return f"series {sorted(set(ours) ^ set(theirs))[:3]}"
-    for labels, points in theirs.items():
-        if set(points) != set(ours[labels]):
-            return f"{labels} has samples at other times: {sorted(set(points) ^ set(ours[labels]))[:3]}"
-        for at, value in points.items():
-            if not math.isclose(ours[labels][at], value, rel_tol=1e-9, abs_tol=1e-9) and not math.isnan(value):
-                return f"{labels} at {at}: {ours[labels][at]!r}, Prometheus says {value!r}"
-    return ""

@@ -71,7 +71,10 @@ def vectors(node: Binary, left: Vector, right: Vector, operate: Operation | None
         else (matching.fill_left, matching.fill_right)
     )
     side = "left" if matching.many == "right" else "right"
-    one_rows = _one_side(one, matching, side)
+    # at a step where one side has nothing, the other is not even looked at
+    filled = many_fill is not None or one_fill is not None
+    asked: Bools = np.asarray(many.present.any(axis=0) | filled)
+    one_rows = _one_side(one, matching, side, asked)
     pairs = _pairs(many, one, one_rows, matching, many_fill, one_fill)
     if not pairs.labels:
         return empty(left.steps)
@@ -95,14 +98,15 @@ class _Pairs:
         self.many = self.one = Cells(np.empty((0, steps)), np.empty((0, steps), bool))
 
 
-def _one_side(one: Vector, matching: Matching, side: str) -> dict[Labels, list[int]]:
-    """Rows by signature; more than one only where they are never present together."""
+def _one_side(one: Vector, matching: Matching, side: str, asked: Bools) -> dict[Labels, list[int]]:
+    """Rows by signature; more than one only where they are not present together at any of the steps asked for."""
     rows: dict[Labels, list[int]] = {}
     for i, labels in enumerate(one.labels):
         rows.setdefault(_signature(labels, matching), []).append(i)
     for signature, members in rows.items():
-        if len(members) > 1 and bool((one.present[members].sum(axis=0) > 1).any()):
-            step = int(np.argmax(one.present[members].sum(axis=0) > 1))
+        twice_at = (one.present[members].sum(axis=0) > 1) & asked
+        if bool(twice_at.any()):
+            step = int(np.argmax(twice_at))
             twice = sorted(one.labels[i] for i in members if one.present[i, step])[:2]
             raise QueryFailed(
                 f"found duplicate series for the match group {_show(signature)} on the {side} hand-side of the"

@@ -86,16 +86,19 @@ def dates(name: str, vector: Vector) -> Vector:
 
 
 def clamp(vector: Vector, low: Floats | None, high: Floats | None) -> Vector:
-    """Values held between bounds, one a step; where low > high there is no result, and a NaN bound gives NaN."""
+    """Values held between bounds, one a step; where low > high there is no result, and a NaN bound gives NaN.
+
+    As Go's math.Min and math.Max: an infinite bound that decides is the answer for NaN too.
+    """
     values, present = vector.values, vector.present
     if low is not None and high is not None:
         crossed: Bools = np.asarray(high < low)
         present = present & ~crossed[None, :]
     # minimum and maximum, unlike fmin and fmax, let NaN through
     if high is not None:
-        values = np.minimum(values, high[None, :])
+        values = np.where(np.isneginf(values) | np.isneginf(high), -np.inf, np.minimum(values, high[None, :]))
     if low is not None:
-        values = np.maximum(values, low[None, :])
+        values = np.where(np.isposinf(values) | np.isposinf(low), np.inf, np.maximum(values, low[None, :]))
     return unnamed(Vector(vector.labels, values, present).compact())
 
 
@@ -123,9 +126,9 @@ def labels_of_absent(node: object) -> Labels:
             continue
         if _says_equal(matcher) and matcher.name not in seen:
             found[matcher.name] = matcher.value
+            seen.add(matcher.name)
         else:
             found.pop(matcher.name, None)
-        seen.add(matcher.name)
     return tuple(sorted(pair for pair in found.items() if pair[1]))
 
 

@@ -1,0 +1,1 @@
+"""Random PromQL queries, asked of Watchhouse and of a real Prometheus."""
