@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
-import time
 from pathlib import Path
 
 from app.config import Limits, StoreConfig
@@ -16,7 +15,7 @@ from app.query.promql.engine import PromQLEngine
 from app.store.client import open_pool
 from app.store.schema import migrate
 from tests.differential.grammar import Generator
-from tests.integration.prometheus_peer import differences, running_prometheus
+from tests.integration.prometheus_peer import differences, random_times_ms, running_prometheus
 from tests.integration.promql_world import put
 from tests.integration.test_promql_peer import samples
 
@@ -28,7 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--way", choices=("compiled", "engine", "arrays"), default="compiled")
     options = parser.parse_args()
-    start_ms = ((int(time.time()) - 3720) // 15 * 15 + 7) * 1000
+    start_ms, *times = random_times_ms()
     generator = Generator(options.seed)
     queries = itertools.islice(iter(generator.query, None), options.queries)
     with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +37,7 @@ def main() -> int:
         put(pool, data)
         engine = PromQLEngine(pool, Limits(), push_down=options.way != "arrays", compiled=options.way == "compiled")
         with running_prometheus(Path(folder), data) as url:
-            wrong = differences(engine, url, queries, start_ms + 604_000, start_ms + 3_590_000, 150_000)
+            wrong = differences(engine, url, queries, *times)
         pool.close()
     print("\n".join(wrong))
     print(f"{options.queries} queries, {len(wrong)} differ")

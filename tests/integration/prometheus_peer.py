@@ -92,6 +92,16 @@ def _field(number: int, payload: bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(payload)) + payload
 
 
+def random_times_ms() -> tuple[int, int, int, int]:
+    """Where an hour of samples every 15 s may begin, and (first, last, step) to ask about it: all in ms.
+
+    The second of the minute is always the same one. No window of `differential.grammar` then begins on a sample, or on
+    a step of a subquery: a Prometheus 2 would count it, as its windows are closed at both ends.
+    """
+    begins = (int(time.time()) - 3720) // 60 * 60 + 7
+    return begins * 1000, (begins + 610) * 1000, (begins + 3590) * 1000, 150_000
+
+
 Answer = dict[Labels, dict[float, float]] | str
 """Values by series and time, or why there are none."""
 
