@@ -6,17 +6,23 @@ is not taken, and one that is the newest of its series already is not kept again
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from app.labels import Labels, labels_from
+from app.telemetry import DROPPED_EXEMPLARS
 from ingest.series import SeriesIndex
 
 MAX_LABEL_CHARACTERS = 128
 """What the names and values of an exemplar's labels may have together."""
+
+Reason = Literal["too_long", "malformed", "out_of_bounds"]
+"""Why an exemplar is not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,12 @@ class ExemplarRows:
         )
 
     def within(self, first_ms: int, last_ms: int) -> ExemplarRows:
-        """Those of [first_ms, last_ms]."""
-        return self._where((self.ts_ms >= first_ms) & (self.ts_ms <= last_ms)) if len(self) else self
+        """Those of [first_ms, last_ms]; the others are counted."""
+        if not len(self):
+            return self
+        inside = (self.ts_ms >= first_ms) & (self.ts_ms <= last_ms)
+        DROPPED_EXEMPLARS.labels("out_of_bounds").inc(len(self) - int(np.count_nonzero(inside)))
+        return self._where(inside)
 
     def news(self, index: SeriesIndex) -> ExemplarRows:
         """Those that are not what the newest of their series is already."""
@@ -94,21 +104,40 @@ NO_EXEMPLARS = ExemplarRows(
 
 @dataclass(slots=True)
 class Exemplars:
-    """Exemplars as a source reads them, one by one; `too_long` counts those with too many label characters."""
+    """Exemplars as a source reads them, one by one; true when there was any, taken or not."""
 
-    too_long: int = 0
     _rows: list[tuple[int, int, float, Labels, bool]] = field(default_factory=list)
+    _dropped: Counter[Reason] = field(default_factory=Counter)
 
     def add(self, ref: int, ts_ms: int, value: float, labels: Iterable[tuple[str, str]], *, timed: bool = True) -> None:
-        """Takes one, or counts it."""
+        """Takes one, or drops it when its labels are too long."""
         canonical = labels_from(labels)
         if fits(canonical):
             self._rows.append((ref, ts_ms, value, canonical, timed))
         else:
-            self.too_long += 1
+            self.drop("too_long")
+
+    def add_messages(self, ref: int, messages: Iterable[Any]) -> None:
+        """Takes `Exemplar` messages of remote write 1.0."""
+        for message in messages:
+            try:
+                labels = [(label.name.decode(), label.value.decode()) for label in message.labels]
+            except UnicodeDecodeError:
+                self.drop("malformed")
+            else:
+                self.add(ref, message.timestamp, message.value, labels)
+
+    def __bool__(self) -> bool:
+        return bool(self._rows or self._dropped)
+
+    def drop(self, reason: Reason) -> None:
+        """Does not take one."""
+        self._dropped[reason] += 1
 
     def rows(self) -> ExemplarRows:
-        """Those that were taken."""
+        """Those that were taken; the others are counted now. To be called once."""
+        for reason, count in self._dropped.items():
+            DROPPED_EXEMPLARS.labels(reason).inc(count)
         if not self._rows:
             return NO_EXEMPLARS
         refs, ts_ms, values, labels, timed = zip(*self._rows, strict=True)
