@@ -146,7 +146,7 @@ bar_bucket{le="1"} 3 # {} 0.5
 
 
 def test_openmetrics_page() -> None:
-    """Timestamps are seconds, exemplars are read over, _created is a sample as in Prometheus."""
+    """Timestamps are seconds, exemplars stand apart, _created is a sample as in Prometheus."""
     page = read(OPENMETRICS, openmetrics=True)
     assert samples(page) == [
         ({"__name__": "foo_seconds_total", "a": "b"}, 17.5, 1520879607789),
