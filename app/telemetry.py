@@ -19,6 +19,12 @@ INGEST_REFUSED = Counter(
 )
 RECEIVED = Counter("watchhouse_received_rows", "Rows taken from senders.", ["receiver"], registry=REGISTRY)
 DROPPED = Counter("watchhouse_dropped_rows", "Rows not taken, by reason.", ["receiver", "reason"], registry=REGISTRY)
+DROPPED_EXEMPLARS = Counter(
+    "watchhouse_dropped_exemplars",
+    "Exemplars not taken, by reason: too_long, malformed, out_of_bounds. Their samples are taken.",
+    ["reason"],
+    registry=REGISTRY,
+)
 TRUNCATED = Counter(
     "watchhouse_truncated_lines", "Log lines cut to limits.max_log_line_bytes before they were kept.", registry=REGISTRY
 )
@@ -47,6 +53,8 @@ SLO_CYCLE_SECONDS = Histogram(
 )
 SLO_FAILURES = Counter("watchhouse_slo_failures", "Times an SLO could not be counted.", registry=REGISTRY)
 
+for _reason in ("too_long", "malformed", "out_of_bounds"):
+    DROPPED_EXEMPLARS.labels(_reason)
 for _signal in ("metrics", "logs"):
     for _result in ("kept", "failed"):
         INGEST_COMMITS.labels(_signal, _result)

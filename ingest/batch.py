@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.histogram import Histogram
 from app.store.metrics import Metadata
+from ingest.exemplars import NO_EXEMPLARS, ExemplarRows
 from ingest.series import SeriesIndex
 
 STALE_NAN_BITS = 0x7FF0000000000002
@@ -63,7 +64,7 @@ NO_HISTOGRAMS = HistogramRows(np.empty(0, np.int32), np.empty(0, np.int64), ())
 class MetricBatch:
     """n samples: `refs` into `index`, milliseconds since the epoch, values. The arrays belong to the batch.
 
-    Native histograms are beside them, and count in its length.
+    Native histograms and exemplars are beside them, and count in its length.
     """
 
     index: SeriesIndex
@@ -72,14 +73,15 @@ class MetricBatch:
     values: npt.NDArray[np.float64]
     metadata: Sequence[Metadata] = ()
     histograms: HistogramRows = NO_HISTOGRAMS
+    exemplars: ExemplarRows = NO_EXEMPLARS
 
     def __len__(self) -> int:
-        return len(self.refs) + len(self.histograms)
+        return len(self.refs) + len(self.histograms) + len(self.exemplars)
 
     @property
     def size_bytes(self) -> int:
         """Bytes held while it waits."""
-        return 20 * len(self.refs) + self.histograms.size_bytes
+        return 20 * len(self.refs) + self.histograms.size_bytes + self.exemplars.size_bytes
 
     @classmethod
     def joined(cls, batches: Sequence[MetricBatch]) -> MetricBatch:
@@ -100,16 +102,24 @@ class MetricBatch:
             )
             if histograms
             else NO_HISTOGRAMS,
+            ExemplarRows.joined([b.exemplars for b in batches]),
         )
 
     def within(self, first_ms: int, last_ms: int) -> MetricBatch:
         """The samples of [first_ms, last_ms]; the batch itself when that is all of them."""
         inside = (self.ts_ms >= first_ms) & (self.ts_ms <= last_ms)
         histograms = self.histograms.within(first_ms, last_ms)
-        if inside.all() and histograms is self.histograms:
+        exemplars = self.exemplars.within(first_ms, last_ms)
+        if inside.all() and histograms is self.histograms and exemplars is self.exemplars:
             return self
         return MetricBatch(
-            self.index, self.refs[inside], self.ts_ms[inside], self.values[inside], self.metadata, histograms
+            self.index,
+            self.refs[inside],
+            self.ts_ms[inside],
+            self.values[inside],
+            self.metadata,
+            histograms,
+            exemplars,
         )
 
 

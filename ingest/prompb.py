@@ -32,9 +32,15 @@ _MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
     ],
     "Label": [(1, "name", _F.TYPE_BYTES, False), (2, "value", _F.TYPE_BYTES, False)],
     "Sample": [(1, "value", _F.TYPE_DOUBLE, False), (2, "timestamp", _F.TYPE_INT64, False)],
+    "Exemplar": [
+        (1, "labels", "Label", True),
+        (2, "value", _F.TYPE_DOUBLE, False),
+        (3, "timestamp", _F.TYPE_INT64, False),
+    ],
     "TimeSeries": [
         (1, "labels", "Label", True),
         (2, "samples", "Sample", True),
+        (3, "exemplars", "Exemplar", True),
         (4, "histograms", "Histogram", True),
     ],
     "MetricMetadata": [
@@ -110,6 +116,7 @@ def _build() -> dict[str, type[Any]]:
 _classes = _build()
 BucketSpan: Any = _classes["BucketSpan"]
 Histogram: Any = _classes["Histogram"]
+Exemplar: Any = _classes["Exemplar"]
 TimeSeries: Any = _classes["TimeSeries"]
 MetricMetadata: Any = _classes["MetricMetadata"]
 WriteRequest: Any = _classes["WriteRequest"]

@@ -24,6 +24,7 @@ from app.labels import METRIC_NAME, Labels, labels_from
 from app.store.metrics import Metadata
 from ingest import prompb
 from ingest.batch import HistogramRows, MetricBatch
+from ingest.exemplars import Exemplars
 from ingest.native import from_remote_write
 from ingest.series import RefCache, SeriesIndex, SeriesRegistry
 
@@ -35,6 +36,7 @@ _VALUE, _TIME, _ZERO_TIME = slice(3, 11), slice(12, 18), slice(3, 9)
 _SAMPLE_TAG, _SAMPLE_LENGTH, _ZERO_LENGTH = 0x12, 0x10, 0x07
 _TIME_WEIGHTS = np.array([1 << (7 * i) for i in range(6)], np.int64)
 _SERIES_TAG = _LABEL_TAG = 0x0A
+_EXEMPLAR_TAG = 0x1A
 _GLANCE_WORDS = 64
 _MAX_LAYOUTS = 64
 _SELDOM = 128
@@ -231,6 +233,7 @@ class _Reader:
         self._metadata: list[Metadata] = []
         self._unusual: list[tuple[int, int, float]] = []
         self._histograms: list[tuple[int, int, Histogram]] = []
+        self._exemplars = Exemplars()
 
     def series(self, start: int, end: int) -> int:
         """Takes a series whose samples are not where the last one's were.
@@ -256,6 +259,7 @@ class _Reader:
             return None
         self._unusual += [(ref, s.timestamp, s.value) for s in message.samples]
         self._take_histograms(ref, message.histograms)
+        self._exemplars.add_messages(ref, message.exemplars)
         return ref if len(message.labels) == self._label_count else None
 
     def _take_histograms(self, ref: int, messages: Iterable[Any]) -> None:
@@ -275,7 +279,7 @@ class _Reader:
         return min(pos, end)
 
     def _samples(self, ref: int, start: int, pos: int, end: int) -> int:
-        body, begin, usual, zeros = self.body, pos, [], []
+        body, begin, usual, zeros, exemplars = self.body, pos, [], [], []
         while pos < end and body[pos] == _SAMPLE_TAG:
             if body[pos + 1] == _SAMPLE_LENGTH:
                 usual.append(pos)
@@ -285,15 +289,21 @@ class _Reader:
                 pos += _ZERO_BYTES
             else:
                 break
+        while pos < end and body[pos] == _EXEMPLAR_TAG:
+            length, at = _varint(body, pos + 1)
+            pos = at + length
+            exemplars.append(body[at:pos])
         if pos != end:
             self._whole(start, end)
             return 0
+        if exemplars:
+            self._exemplars.add_messages(ref, map(prompb.Exemplar.FromString, exemplars))
         self.refs += [ref] * len(usual)
         self.starts += usual
         self.ends += [at + _SAMPLE_BYTES for at in usual]
         self._zero_refs += [ref] * len(zeros)
         self._zeros += zeros
-        return 0 if zeros else end - begin
+        return 0 if zeros or exemplars else end - begin
 
     def other(self, tag: int, start: int, end: int) -> None:
         """Takes a field that is no series. Raises DecodeError when it cannot be one of a WriteRequest."""
@@ -311,7 +321,8 @@ class _Reader:
         read = places.read(self.body)
         if read is None:
             return None
-        if not (self._unusual or self._histograms or self._metadata or self._rejected.series):
+        beside = self._histograms or self._exemplars or self._metadata or self._rejected.series
+        if not (self._unusual or beside):
             self._cache.remember(self.body, places)
         refs, (ts_ms, values) = places.refs, read
         if self._unusual:
@@ -319,8 +330,8 @@ class _Reader:
             refs = np.concatenate([refs, np.array(more[0], np.int32)])
             ts_ms = np.concatenate([ts_ms, np.array(more[1], np.int64)])
             values = np.concatenate([values, np.array(more[2], np.float64)])
-        histograms = HistogramRows.of(self._histograms)
-        batch = MetricBatch(self._cache.index, refs, ts_ms, values, self._metadata, histograms)
+        histograms, exemplars = HistogramRows.of(self._histograms), self._exemplars.rows()
+        batch = MetricBatch(self._cache.index, refs, ts_ms, values, self._metadata, histograms, exemplars)
         return WriteRequest(batch, self._rejected)
 
     def _places(self) -> _Places:

@@ -59,6 +59,8 @@ class SeriesIndex:
         # the time range the store has been told this series was seen in: empty at first
         self.told_first_ms: npt.NDArray[np.int64] = np.full(_GROWTH, np.iinfo(np.int64).max, np.int64)
         self.told_last_ms: npt.NDArray[np.int64] = np.full(_GROWTH, np.iinfo(np.int64).min, np.int64)
+        # a hash of the exemplar kept last, 0 before the first (see ExemplarRows)
+        self.newest_exemplar: npt.NDArray[np.int64] = np.zeros(_GROWTH, np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,6 +95,7 @@ class SeriesIndex:
         self.name_code = np.concatenate([self.name_code, np.zeros(size, np.int32)])
         self.told_first_ms = np.concatenate([self.told_first_ms, np.full(size, np.iinfo(np.int64).max, np.int64)])
         self.told_last_ms = np.concatenate([self.told_last_ms, np.full(size, np.iinfo(np.int64).min, np.int64)])
+        self.newest_exemplar = np.concatenate([self.newest_exemplar, np.zeros(size, np.int64)])
 
     @property
     def full(self) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from prometheus_client import Gauge
 
@@ -26,10 +27,12 @@ from app.errors import Overloaded, StoreError, StoreUnavailable
 from app.labels import Labels
 from app.store import logs, metrics
 from app.store.client import Pool
+from app.store.exemplars import insert_exemplars
 from app.store.histograms import insert_histograms
 from app.telemetry import INGEST_COMMITS, INGEST_REFUSED, INGEST_ROWS, INGEST_WAITING
-from ingest.batch import LogBatch, MetricBatch
-from ingest.series import SeriesRegistry
+from ingest.batch import HistogramRows, LogBatch, MetricBatch
+from ingest.exemplars import ExemplarRows
+from ingest.series import SeriesIndex, SeriesRegistry
 
 log = logging.getLogger(__name__)
 
@@ -219,8 +222,8 @@ class Writer:
             if not len(batch):  # metadata alone
                 continue
             refs, ts_ms, native = batch.refs, batch.ts_ms, batch.histograms
-            every = np.concatenate([refs, native.refs]), np.concatenate([ts_ms, native.ts_ms])
-            untold = index.untold(*(every if native else (refs, ts_ms)))
+            exemplars = batch.exemplars.news(index)
+            untold = index.untold(*_every(refs, ts_ms, native, exemplars))
             if untold:
                 rows = [metrics.SeriesRow(int(index.ids[r]), index.labels[r], first, last) for r, first, last in untold]
                 metrics.insert_series(self._pool, rows)
@@ -229,8 +232,12 @@ class Writer:
                 ids, codes = index.ids[refs], index.name_code[refs]
                 metrics.insert_samples(self._pool, index.names, codes, ids, ts_ms, batch.values)
             if native:
-                names = [index.names[code] for code in index.name_code[native.refs].tolist()]
-                insert_histograms(self._pool, names, index.ids[native.refs], native.ts_ms, native.items)
+                ids, names = index.ids[native.refs], _names(index, native.refs)
+                insert_histograms(self._pool, names, ids, native.ts_ms, native.items)
+            if exemplars:
+                ids, names = index.ids[exemplars.refs], _names(index, exemplars.refs)
+                insert_exemplars(self._pool, names, ids, exemplars.ts_ms, exemplars.values, exemplars.labels)
+                exemplars.kept(index)
         self._insert_metadata([m for b in batches for m in b.metadata])
 
     def _insert_metadata(self, found: Sequence[metrics.Metadata]) -> None:
@@ -253,6 +260,20 @@ class Writer:
                 logs.insert_streams(self._pool, rows)
                 index.told(untold)
             logs.insert_lines(self._pool, _log_table(members, index.ids[refs], refs.tolist(), ts_ns))
+
+
+def _every(
+    refs: npt.NDArray[np.int32], ts_ms: npt.NDArray[np.int64], *beside: HistogramRows | ExemplarRows
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Refs and times of samples and of what is beside them."""
+    more = [rows for rows in beside if len(rows)]
+    if not more:
+        return refs, ts_ms
+    return np.concatenate([refs, *(m.refs for m in more)]), np.concatenate([ts_ms, *(m.ts_ms for m in more)])
+
+
+def _names(index: SeriesIndex, refs: npt.NDArray[np.int32]) -> list[str]:
+    return [index.names[code] for code in index.name_code[refs].tolist()]
 
 
 def service_of(labels: Labels) -> str:

@@ -12,11 +12,12 @@ _TTL = {
     # table: (the column its rows age by, which retention rules it)
     "metric_samples": ("ts", "metrics"),
     "metric_histograms": ("ts", "metrics"),
+    "metric_exemplars": ("ts", "metrics"),
     "metric_series": ("last_seen", "metrics"),
     "logs": ("ts", "logs"),
     "log_streams": ("last_seen", "logs"),
 }
-_BY_DAY = ("metric_samples", "metric_histograms", "logs")
+_BY_DAY = ("metric_samples", "metric_histograms", "metric_exemplars", "logs")
 """The tables partitioned by day, whose old days can be dropped whole."""
 # Of the embedded engine only; a server keeps its own defaults.
 _SMALL_PARTS = {
@@ -35,6 +36,7 @@ _MANY_INSERTS = {
 _EMBEDDED_SETTINGS = {
     "metric_samples": _MANY_INSERTS,
     "metric_histograms": _MANY_INSERTS,
+    "metric_exemplars": _MANY_INSERTS,
     "metric_series": _SMALL_PARTS,
     "logs": _MANY_INSERTS,
     "log_streams": _SMALL_PARTS,

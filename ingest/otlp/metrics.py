@@ -20,7 +20,9 @@ from app.histogram import Histogram
 from app.labels import METRIC_NAME, Labels, labels_from
 from app.store.metrics import Metadata
 from ingest.batch import STALE_NAN_BITS, HistogramRows, MetricBatch
+from ingest.exemplars import Exemplars
 from ingest.otlp.cache import Generation
+from ingest.otlp.exemplars import PointExemplar, add_exemplars, take_exemplars
 from ingest.otlp.exponential import read_exponential
 from ingest.otlp.naming import Kind, merged_labels, metric_name
 from ingest.otlp.outcome import Rejections
@@ -89,6 +91,7 @@ class _Reader:
         self._values: list[float] = []
         self._stale: list[int] = []
         self._histograms: list[tuple[int, int, Histogram]] = []
+        self._exemplars = Exemplars()
         self._points = 0
 
     def resource(self, message: ResourceMetrics) -> None:
@@ -110,8 +113,9 @@ class _Reader:
             values.view(np.uint64)[self._stale] = STALE_NAN_BITS
         ts_ms = np.array(self._ts_ns, np.int64) // 1_000_000
         refs = np.array(self._refs, np.int32)
-        histograms = HistogramRows.of(self._histograms)
-        batch = MetricBatch(self._cache.index, refs, ts_ms, values, list(self._metadata.values()), histograms)
+        metadata = list(self._metadata.values())
+        histograms, exemplars = HistogramRows.of(self._histograms), self._exemplars.rows()
+        batch = MetricBatch(self._cache.index, refs, ts_ms, values, metadata, histograms, exemplars)
         return DecodedMetrics(batch, self._points, self._rejected)
 
     def _metric(self, metric: Metric, resource_key: bytes, resource_labels: Labels) -> None:
@@ -141,6 +145,7 @@ class _Reader:
     def _take_points(self, points: Any, family: _Family, field: DataField) -> None:
         get, number = self._cache.points.get, family.number
         read, parts_of = READERS[field]
+        no_exemplars: list[PointExemplar] = []
         for point in points:
             ts_ns, flags = point.time_unix_nano or self._received_ns, point.flags
             try:
@@ -148,7 +153,12 @@ class _Reader:
                     raise ValueError(f"a data point with the time {ts_ns} ns")
                 values = read(point)
                 key = (number, point.SerializeToString())
-                refs = get(key)
+                refs, exemplars = get(key), no_exemplars
+                # most points have none: that is found out only where there is no such key
+                if refs is None and field != "summary" and point.exemplars:
+                    exemplars = take_exemplars(point, ts_ns, self._exemplars)
+                    key = (number, point.SerializeToString())
+                    refs = get(key)
                 if refs is None:
                     refs = self._cache.points[key] = self._series(family, point, parts_of(point))
             except ValueError as error:
@@ -156,6 +166,9 @@ class _Reader:
                 continue
             if flags & NO_VALUE:
                 self._stale += range(len(self._values), len(self._values) + len(refs))
+            if exemplars:
+                bounds = point.explicit_bounds if field == "histogram" else ()
+                add_exemplars(exemplars, refs, bounds, self._exemplars)
             self._refs += refs
             self._values += values
             self._ts_ns += [ts_ns] * len(refs)
@@ -167,6 +180,7 @@ class _Reader:
             try:
                 if ts_ns > _LAST_NS:
                     raise ValueError(f"a data point with the time {ts_ns} ns")
+                exemplars = take_exemplars(point, ts_ns, self._exemplars)
                 found = read_exponential(point)
                 key = (family.number, point.SerializeToString())
                 refs = self._cache.points.get(key)
@@ -175,6 +189,7 @@ class _Reader:
             except ValueError as error:
                 self._rejected.add("bad_point", f"{family.name}: {error}")
                 continue
+            add_exemplars(exemplars, refs, (), self._exemplars)
             self._histograms.append((refs[0], ts_ns // 1_000_000, found))
             self._points += 1
 

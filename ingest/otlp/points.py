@@ -1,7 +1,7 @@
 """OTLP data points taken apart: what changes from request to request is read and cleared, what names series stays.
 
-Each kind of point has a `read_…`, which gives its values and clears them and all else that names no series, and a
-`…_parts`, which says in the same order what series the values belong to.
+Each kind of point has a `read_…`, which gives its values and clears them and all else that names no series but the
+exemplars, and a `…_parts`, which says in the same order what series the values belong to.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ def read_number(point: NumberDataPoint) -> list[float]:
     point.ClearField("time_unix_nano")
     if field is not None:
         point.ClearField(field)
-    point.ClearField("exemplars")
     point.ClearField("flags")
     return [value]
 
@@ -69,7 +68,6 @@ def read_histogram(point: HistogramDataPoint) -> list[float]:
     point.ClearField("time_unix_nano")
     point.ClearField("count")
     point.ClearField("bucket_counts")
-    point.ClearField("exemplars")
     point.ClearField("flags")
     point.ClearField("min")
     point.ClearField("max")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app.labels import METRIC_NAME
 from app.store.metrics import Metadata
@@ -29,10 +29,7 @@ _COMMENT = re.compile(
 _META_WORD = re.compile(rb"#[ \t]+(HELP|TYPE|UNIT)(?:[ \t]|$)")
 _ESCAPE = re.compile(rb'\\([\\"n])')
 _ESCAPED = {b"\\": b"\\", b'"': b'"', b"n": b"\n"}
-_EXEMPLAR = re.compile(
-    rb"[ \t]+#[ \t]*\{[^}]*\}[ \t]*[^ \t]+(?:[ \t]+[^ \t]+)?[ \t\r]*|"
-    rb"[ \t]+#[ \t]*" + _BRACES + rb"[ \t]*[^ \t]+(?:[ \t]+[^ \t]+)?[ \t\r]*"
-)
+_EXEMPLAR = re.compile(rb"#[ \t]*(" + _BRACES + rb")[ \t]*([^ \t\r]+)(?:[ \t]+([^ \t\r]+))?[ \t\r]*")
 _TYPES = {
     b"counter": "counter",
     b"gauge": "gauge",
@@ -45,6 +42,15 @@ _TYPES = {
     b"info": "info",
 }
 OM_EOF = b"# EOF"
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """An exemplar with its labels as written; `ts_ms` is None when it tells no time."""
+
+    labels: list[tuple[str, str]]
+    value: float
+    ts_ms: int | None
 
 
 def series_end(line: bytes) -> int:
@@ -65,13 +71,7 @@ def read_series(text: bytes) -> list[tuple[str, str]]:
     pairs = [(METRIC_NAME, start[1].decode())] if start[1] else []
     pos = start.end()
     if text[pos : pos + 1] == b"{":
-        pos += 1
-        while (blank := _blank(text, pos)) < len(text) and text[blank : blank + 1] != b"}":
-            match = _LABEL.match(text, pos)
-            if match is None:
-                raise ValueError(f"labels cannot be read from {_shown(text[pos:])}")
-            pairs.append(_pair(match, first=not pairs))
-            pos = match.end()
+        _add_labels(text, pos + 1, pairs, may_name=True)
     names = [name for name, _ in pairs]
     if METRIC_NAME not in names:
         raise ValueError("a metric name is missing")
@@ -91,13 +91,29 @@ def read_value(text: bytes) -> float:
         raise ValueError(f"not a number: {_shown(text)}") from None
 
 
+def split_tail(text: bytes) -> tuple[bytes, bytes]:
+    """The part of an OpenMetrics line behind the series: what is before an exemplar, and the exemplar, or ""."""
+    hash_at = text.find(b"#")
+    if hash_at < 0:
+        return text, b""
+    before = text[:hash_at].rstrip(b" \t")
+    if len(before) == hash_at:
+        raise ValueError(f"not an exemplar: {_shown(text[hash_at:])}")
+    return before, text[hash_at:]
+
+
+def read_exemplar(text: bytes) -> Exemplar:
+    """An exemplar from its `#` on."""
+    match = _EXEMPLAR.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not an exemplar: {_shown(text)}")
+    labels: list[tuple[str, str]] = []
+    _add_labels(match[1], 1, labels, may_name=False)
+    return Exemplar(labels, read_value(match[2]), None if match[3] is None else _timestamp_ms(match[3], True))
+
+
 def read_tail(text: bytes, openmetrics: bool) -> tuple[float, int | None]:
-    """Value and timestamp (milliseconds) of the part of a line behind the series; an exemplar is read over."""
-    if openmetrics and (hash_at := text.find(b"#")) >= 0:
-        blank = len(text[:hash_at].rstrip(b" \t"))
-        if _EXEMPLAR.fullmatch(text, blank) is None:
-            raise ValueError(f"not an exemplar: {_shown(text[blank:])}")
-        text = text[:blank]
+    """Value and timestamp (milliseconds) of the part of a line behind the series, without an exemplar."""
     fields = text.split()
     if len(fields) == 2 and not openmetrics and b"_" not in text and fields[1].isdigit():
         return read_value(fields[0]), _bounded(int(fields[1]), fields[1])
@@ -157,6 +173,16 @@ def comment_family(line: bytes) -> str | None:
 
 def _family(match: re.Match[bytes]) -> str:
     return _text(match[3]) if match[2] is None else match[2].decode()
+
+
+def _add_labels(text: bytes, pos: int, pairs: list[tuple[str, str]], may_name: bool) -> None:
+    """Adds the labels between braces, of which `pos` is behind the first; `may_name`: one can be the metric's name."""
+    while (blank := _blank(text, pos)) < len(text) and text[blank : blank + 1] != b"}":
+        match = _LABEL.match(text, pos)
+        if match is None:
+            raise ValueError(f"labels cannot be read from {_shown(text[pos:])}")
+        pairs.append(_pair(match, first=may_name and not pairs))
+        pos = match.end()
 
 
 def _pair(match: re.Match[bytes], first: bool) -> tuple[str, str]:

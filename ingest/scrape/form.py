@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+NO_TIME = np.iinfo(np.int64).min
+"""A time in milliseconds: there is none."""
+
 
 @dataclass(slots=True)
 class Form:
     """What a page must look like to be read by its moving values alone.
 
     `prefixes` and `slots` go by line: the bytes before the value (None where the line is no sample) and the place in
-    `values` and `ts_ms`, which hold every sample line of the last page. `keep` picks those that are stored.
+    `values` and `ts_ms`, which hold every sample line of the last page. `keep` picks those that are stored; their
+    exemplars are of the series in `exemplar_refs`, by slot, where that is not negative.
     `stretches` (with their lengths) are the bytes before each moving value, `rest` those after the last; `moving` are
     the lines of those values.
     """
@@ -28,6 +32,7 @@ class Form:
     refs: npt.NDArray[np.int32]
     keep: npt.NDArray[np.intp] | None
     kept: int
+    exemplar_refs: npt.NDArray[np.int32]
     stretches: list[tuple[bytes, int]] = field(default_factory=list)
     moving: list[int] = field(default_factory=list)
     moving_slots: npt.NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))

@@ -16,10 +16,13 @@ from app.labels import METRIC_NAME, Labels, labels_from
 from app.store.metrics import Metadata
 from app.telemetry import DROPPED, SCRAPES
 from ingest.batch import STALE_NAN_BITS, MetricBatch
+from ingest.exemplars import NO_EXEMPLARS
 from ingest.scrape.collector import Collector
+from ingest.scrape.exemplars import exemplar_rows
 from ingest.scrape.fetch import Client, Response
+from ingest.scrape.form import NO_TIME
 from ingest.scrape.headers import FetchError
-from ingest.scrape.page import NO_TIME, Page, PageReader, PageRefused
+from ingest.scrape.page import Page, PageReader, PageRefused
 from ingest.scrape.target import Target, resolver
 from ingest.series import SeriesIndex
 
@@ -190,6 +193,7 @@ class ScrapeLoop:
             # the samples are lost; markers are kept for the next time
             _RESULTS["skipped"].inc()
             self._owed = {index.labels[ref] for ref in gone}
+            self._reader.repeat_exemplars()
 
     def _batch(
         self, page: Page | None, index: SeriesIndex, gone: list[int], ts_ms: int, report: tuple[float, ...]
@@ -206,14 +210,15 @@ class ScrapeLoop:
             values = np.concatenate([values, _stale(len(gone))])
         times = np.full(len(refs), ts_ms, np.int64)
         metadata = page.metadata if page else ()
+        exemplars = exemplar_rows(page.exemplars, ts_ms, ts_ms + MAX_AHEAD_MS) if page else NO_EXEMPLARS
         if page is None or page.ts_ms is None:
-            return MetricBatch(index, refs, times, values, metadata)
+            return MetricBatch(index, refs, times, values, metadata, exemplars=exemplars)
         times[: len(page.ts_ms)] = np.where(page.ts_ms == NO_TIME, ts_ms, page.ts_ms)
         fine = (times >= 0) & (times <= ts_ms + MAX_AHEAD_MS)
         if not fine.all():
             _OUT_OF_BOUNDS.inc(int(len(fine) - np.count_nonzero(fine)))
             refs, times, values = refs[fine], times[fine], values[fine]
-        return MetricBatch(index, refs, times, values, metadata)
+        return MetricBatch(index, refs, times, values, metadata, exemplars=exemplars)
 
     def _own_refs(self, index: SeriesIndex) -> npt.NDArray[np.int32]:
         if self._report_index is not index:

@@ -21,11 +21,9 @@ from app.errors import DecodeError
 from app.labels import Labels
 from app.store.metrics import Metadata
 from ingest.scrape import exposition
-from ingest.scrape.form import Form
+from ingest.scrape.exemplars import ExemplarTexts, Found, PageExemplar
+from ingest.scrape.form import NO_TIME, Form
 from ingest.series import RefCache, SeriesIndex, SeriesRegistry
-
-NO_TIME = np.iinfo(np.int64).min
-"""In `Page.ts_ms`: the sample has no timestamp of its own."""
 
 _DROPPED = -1
 _HASH = 0x23
@@ -47,8 +45,9 @@ class PageRefused(DecodeError):
 class Page:
     """The samples of a page. The arrays may be shared with later pages: copy before writing.
 
-    `ts_ms` is None when no sample has a timestamp of its own. `scraped` counts lines, `kept` what relabelling left,
-    `added` series that were not on the last good page, `gone` are refs that no longer are.
+    `ts_ms` is None when no sample has a timestamp of its own, NO_TIME where one has none. `scraped` counts lines,
+    `kept` what relabelling left, `added` series that were not on the last good page, `gone` are refs that no longer
+    are. `exemplars` are those the page before had not.
     """
 
     index: SeriesIndex
@@ -60,6 +59,7 @@ class Page:
     added: int
     gone: Sequence[int] = ()
     metadata: Sequence[Metadata] = ()
+    exemplars: Sequence[PageExemplar] = ()
 
 
 @dataclass(slots=True)
@@ -71,6 +71,7 @@ class _Columns:
     refs: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     times: dict[int, int] = field(default_factory=dict)
+    exemplars: list[Found] = field(default_factory=list)
 
 
 class PageReader:
@@ -95,6 +96,7 @@ class PageReader:
         self._last: frozenset[int] = frozenset()
         self._comments: set[bytes] = set()
         self._families: dict[str, Metadata] = {}
+        self._exemplars = ExemplarTexts()
 
     @property
     def warm(self) -> bool:
@@ -105,8 +107,10 @@ class PageReader:
         """The samples of the next page. Raises PageRefused; `leave` then says what to mark stale."""
         refs = self._refresh()
         form = self._form
-        if form is not None and form.openmetrics == openmetrics and self._update(form, body):
-            return self._page(form)
+        if form is not None and form.openmetrics == openmetrics:
+            exemplars = self._update(form, body)
+            if exemplars is not None:
+                return self._page(form, exemplars=self._exemplars.news(exemplars, form.exemplar_refs, form.ts_ms))
         self._form = None
         columns, metadata = self._columns(body, openmetrics, refs)
         form = self._new_form(body, openmetrics, columns)
@@ -119,9 +123,14 @@ class PageReader:
     def leave(self) -> tuple[SeriesIndex, list[int]]:
         """The target has failed or is gone: the refs that now need a stale marker, and what they refer to."""
         self._refresh()
-        self._form = None
+        self.repeat_exemplars()
         gone, self._tracked = self._tracked, frozenset()
         return self._index, sorted(gone)
+
+    def repeat_exemplars(self) -> None:
+        """The last page was not kept: all exemplars of the next one are news."""
+        self._form = None
+        self._exemplars.clear()
 
     def adopt(self, labels: Iterable[Labels]) -> None:
         """Takes over the series of a predecessor: those that the next page has not got are marked stale."""
@@ -134,7 +143,7 @@ class PageReader:
         refs = self._cache.current()
         old, new = self._index, self._cache.index
         if new is not old:
-            self._form = None
+            self.repeat_exemplars()
             self._tracked = frozenset(new.ref(old.labels[ref]) for ref in self._tracked)
             self._last = frozenset(new.ref(old.labels[ref]) for ref in self._last)
             self._index = new
@@ -142,24 +151,37 @@ class PageReader:
 
     # --- a page of the form of the last one
 
-    def _update(self, form: Form, body: bytes) -> bool:
-        """Writes the values of a page of this form into it; False when the page is of another."""
+    def _update(self, form: Form, body: bytes) -> list[Found] | None:
+        """Writes the values of a page of this form into it, and gives its exemplars; None: it is of another form."""
         if not body.endswith(b"\n"):
-            return False
+            return None
         found = form.moving_values(body)
         if found is None:
-            return False
+            return None
+        exemplars: list[Found] = []
         try:
+            if form.openmetrics and b"#" in b"".join(found):
+                found, exemplars = self._split(form, found)
             if form.ts_ms is not None:
-                return self._update_timed(form, found)
+                return exemplars if self._update_timed(form, found) else None
             if b"_" in b"".join(found):
-                return False
+                return None
             values = list(map(float, found))
         except ValueError:
-            return False
+            return None
         form.values = form.values.copy()
         form.values[form.moving_slots] = values
-        return True
+        return exemplars
+
+    def _split(self, form: Form, tails: list[bytes]) -> tuple[list[bytes], list[Found]]:
+        """Values that move, and the exemplars behind them. Raises ValueError."""
+        values, exemplars = [], []
+        for slot, tail in zip(form.moving_slots.tolist(), tails, strict=True):
+            value, text = exposition.split_tail(tail)
+            values.append(value)
+            if text:
+                exemplars.append(self._exemplars.read(slot, int(form.exemplar_refs[slot]), text))
+        return values, exemplars
 
     @staticmethod
     def _update_timed(form: Form, found: list[bytes]) -> bool:
@@ -207,7 +229,9 @@ class PageReader:
                             if openmetrics and stripped.rstrip(b"\r") == exposition.OM_EOF:
                                 break
                         continue
-                    prefix, ref, value, ts_ms = self._sample(line, openmetrics, refs)
+                    prefix, ref, value, ts_ms, exemplar = self._sample(line, openmetrics, refs)
+                    if exemplar:
+                        columns.exemplars.append(self._exemplars.read(len(columns.refs), ref, exemplar))
                     if ts_ms is not None and self._honor:
                         columns.times[len(columns.refs)] = ts_ms
                     add_prefix(prefix)
@@ -231,15 +255,18 @@ class PageReader:
         if any(line.strip() for line in lines[read:]):
             raise ValueError("nothing is wanted after # EOF")
 
-    def _sample(self, line: bytes, openmetrics: bool, refs: dict[bytes, int]) -> tuple[bytes, int, float, int | None]:
+    def _sample(
+        self, line: bytes, openmetrics: bool, refs: dict[bytes, int]
+    ) -> tuple[bytes, int, float, int | None, bytes]:
         start = exposition.series_end(line)
         series = line[:start].strip(b" \t")
-        value, ts_ms = exposition.read_tail(line[start:], openmetrics)
+        tail, exemplar = exposition.split_tail(line[start:]) if openmetrics else (line[start:], b"")
+        value, ts_ms = exposition.read_tail(tail, openmetrics)
         ref = refs.get(series)
         if ref is None:
             labels = self._resolve(exposition.read_series(series))
             ref = refs[series] = _DROPPED if labels is None else self._index.ref(labels)
-        return line[:start], ref, value, ts_ms
+        return line[:start], ref, value, ts_ms, exemplar
 
     def _metadata(self, comments: list[bytes], lines: list[bytes]) -> list[Metadata]:
         known = self._comments
@@ -277,6 +304,7 @@ class PageReader:
             refs if keep is None else refs[keep],
             keep,
             int(np.count_nonzero(refs != _DROPPED)),
+            _exemplar_refs(refs) if openmetrics else refs,
         )
 
     def _settle(self, form: Form, columns: _Columns, metadata: list[Metadata]) -> Page:
@@ -289,9 +317,11 @@ class PageReader:
         self._last, self._tracked = now, tracked
         if len(self._cache.refs) > 2 * len(columns.refs) + 1000:
             self._forget(form)
-        page = self._page(form, added, gone, metadata)
-        if form.ts_ms is not None and len(now) != len(form.refs):
-            # one series at two times: whether they stay apart must be seen anew on each page
+        self._exemplars.clear()
+        exemplars = self._exemplars.news(columns.exemplars, form.exemplar_refs, form.ts_ms)
+        page = self._page(form, added, gone, metadata, exemplars)
+        if form.ts_ms is not None and len(now) != form.kept:
+            # one series on two lines: whether their times are apart must be seen anew on each page
             self._form = None
         return page
 
@@ -301,11 +331,30 @@ class PageReader:
         old = self._cache.refs
         self._cache.refs = {key: old[key] for key in here if key in old}
 
-    def _page(self, form: Form, added: int = 0, gone: Sequence[int] = (), metadata: Sequence[Metadata] = ()) -> Page:
+    def _page(
+        self,
+        form: Form,
+        added: int = 0,
+        gone: Sequence[int] = (),
+        metadata: Sequence[Metadata] = (),
+        exemplars: Sequence[PageExemplar] = (),
+    ) -> Page:
         keep, values, ts_ms = form.keep, form.values, form.ts_ms
         if keep is not None:
             values, ts_ms = values[keep], None if ts_ms is None else ts_ms[keep]
-        return Page(self._index, form.refs, values, ts_ms, len(form.values), form.kept, added, gone, metadata)
+        return Page(
+            self._index, form.refs, values, ts_ms, len(form.values), form.kept, added, gone, metadata, exemplars
+        )
+
+
+def _exemplar_refs(refs: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Refs with _DROPPED for all but the first of each: of two lines of one series, one exemplar is taken."""
+    first = _first_of_each(refs, None)
+    if first is None:
+        return refs
+    taken = np.full(len(refs), _DROPPED, np.int32)
+    taken[first] = refs[first]
+    return taken
 
 
 def _first_of_each(refs: npt.NDArray[np.int32], ts_ms: npt.NDArray[np.int64] | None) -> npt.NDArray[np.intp] | None:

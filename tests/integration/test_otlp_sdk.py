@@ -137,6 +137,47 @@ async def test_exponential_histograms_arrive_as_native_ones(
     assert ask("histogram_fraction(-0.001, 0.001, latency_seconds)") == pytest.approx(2 / 102)
 
 
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+async def test_what_a_sampled_span_measured_has_its_trace(
+    transport: str, server: OtlpServer, embedded_pool: Pool
+) -> None:
+    """Of measurements within a sampled span the SDK sends exemplars: they are of the counter, the bucket each value
+    fell into and the native histogram, and lead to the trace."""
+
+    def export() -> tuple[str, str]:
+        view = View(instrument_name="native", aggregation=ExponentialBucketHistogramAggregation())
+        reader = PeriodicExportingMetricReader(metric_exporter(server, transport), 3_600_000)
+        provider = MeterProvider([reader], RESOURCE, views=[view])
+        meter = provider.get_meter("test")
+        counter, native = meter.create_counter("orders"), meter.create_histogram("native")
+        histogram = meter.create_histogram("latency", unit="s", explicit_bucket_boundaries_advisory=[0.5, 1])
+        histogram.record(0.1)  # no span, no exemplar
+        with TracerProvider().get_tracer("test").start_as_current_span("checkout") as span:
+            counter.add(7, {"http.method": "POST"})
+            histogram.record(0.75)
+            native.record(3)
+        provider.shutdown()
+        context = span.get_span_context()
+        return f"{context.trace_id:032x}", f"{context.span_id:016x}"
+
+    began_ms = time.time_ns() // 1_000_000
+    trace_id, span_id = await asyncio.to_thread(export)
+    rows = embedded_pool.query(
+        "SELECT toString(e.metric) AS metric, toUnixTimestamp64Milli(ts) AS ms, value, e.labels AS own,"
+        " s.labels['le'] AS le FROM metric_exemplars AS e"
+        " JOIN (SELECT series_id, any(labels) AS labels FROM metric_series GROUP BY series_id) AS s USING series_id"
+        " ORDER BY metric"
+    ).to_pylist()
+    assert [(row["metric"], row["le"], row["value"]) for row in rows] == [
+        ("latency_seconds_bucket", "1", 0.75),
+        ("native", "", 3.0),
+        ("orders_total", "", 7.0),
+    ]
+    for row in rows:
+        assert dict(row["own"]) == {"trace_id": trace_id, "span_id": span_id}
+        assert began_ms <= row["ms"] <= time.time_ns() // 1_000_000
+
+
 def export_logs(exporter: LogRecordExporter) -> tuple[str, str]:
     """Fifty records within one span; gives the span's trace id and span id."""
     provider = LoggerProvider(RESOURCE)

@@ -15,6 +15,7 @@ from app.histogram import Buckets, Histogram
 from app.labels import labels_from
 from app.store.client import Pool
 from ingest.batch import STALE_NAN, STALE_NAN_BITS, HistogramRows, LogBatch, MetricBatch
+from ingest.exemplars import Exemplars
 from ingest.writer import Writer
 
 
@@ -84,6 +85,73 @@ async def test_histograms_are_committed_with_samples(writer: Writer, store_pool:
     ]
     assert store_pool.command("SELECT uniqExact(series_id) FROM metric_series") == 8
     assert {"h0", "h1", "h2"} <= store_pool.histogram_metrics
+
+
+async def test_exemplars_are_committed_with_samples(writer: Writer, store_pool: Pool) -> None:
+    """Exemplars alone and beside samples become rows with their labels, and all their series are known."""
+    index = writer.series.current
+    found = Exemplars()
+    for i in range(3):
+        found.add(
+            index.ref(labels_from({"__name__": f"e{i}"})), 1_700_000_000_000 + i, i / 2, {"trace_id": f"t{i}"}.items()
+        )
+    alone = MetricBatch(
+        index,
+        np.empty(0, np.int32),
+        np.empty(0, np.int64),
+        np.empty(0),
+        exemplars=found.rows().within(0, 1_700_000_000_000),
+    )
+    both = replace(samples(writer, 5), exemplars=found.rows().within(1_700_000_000_001, 1_800_000_000_000))
+    await asyncio.gather(*(writer.write_metrics(batch) for batch in (alone, samples(writer, 2), both)))
+    assert store_pool.command("SELECT count() FROM metric_samples") == 7
+    assert exemplars(store_pool) == [
+        ("e0", 1_700_000_000_000, 0.0, [("trace_id", "t0")]),
+        ("e1", 1_700_000_000_001, 0.5, [("trace_id", "t1")]),
+        ("e2", 1_700_000_000_002, 1.0, [("trace_id", "t2")]),
+    ]
+    assert store_pool.command("SELECT uniqExact(series_id) FROM metric_series") == 8
+
+
+async def test_the_newest_exemplar_of_a_series_is_kept_once(writer: Writer, store_pool: Pool) -> None:
+    """An exemplar that comes again is no new row, until another came between; one without a time of its own is the
+    same at any time."""
+    index = writer.series.current
+    a, b = (index.ref(labels_from({"__name__": name})) for name in "ab")
+    t = 1_700_000_000_000
+    for rows in (
+        [(a, t, 1.0, "x", True), (a, t, 1.0, "x", True), (b, t, 1.0, "x", False)],
+        [(a, t, 1.0, "x", True), (b, t + 5, 1.0, "x", False)],
+        [
+            (a, t + 1, 1.0, "x", True),
+            (a, t + 1, 2.0, "x", True),
+            (a, t + 1, 2.0, "y", True),
+            (b, t + 6, 1.0, "y", False),
+        ],
+        [(a, t, 1.0, "x", True)],
+    ):
+        found = Exemplars()
+        for ref, ts_ms, value, trace, timed in rows:
+            found.add(ref, ts_ms, value, {"trace_id": trace}.items(), timed=timed)
+        await writer.write_metrics(replace(samples(writer, 1), exemplars=found.rows()))
+    assert [(name, ts_ms - t, value, labels[0][1]) for name, ts_ms, value, labels in exemplars(store_pool)] == [
+        ("a", 0, 1.0, "x"),
+        ("a", 0, 1.0, "x"),
+        ("a", 1, 1.0, "x"),
+        ("a", 1, 2.0, "x"),
+        ("a", 1, 2.0, "y"),
+        ("b", 0, 1.0, "x"),
+        ("b", 6, 1.0, "y"),
+    ]
+
+
+def exemplars(pool: Pool) -> list[tuple[str, int, float, list[tuple[str, str]]]]:
+    """(metric, milliseconds, value, labels) of all there are."""
+    rows = pool.query(
+        "SELECT toString(metric) AS metric, toUnixTimestamp64Milli(ts) AS ms, value, labels FROM metric_exemplars"
+        " ORDER BY metric, ts, value, toString(labels)"
+    ).to_pylist()
+    return [(row["metric"], row["ms"], row["value"], row["labels"]) for row in rows]
 
 
 async def test_a_full_queue_refuses_and_says_which_limit(store_pool: Pool) -> None:

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from app.labels import labels_from
-from ingest.scrape.page import NO_TIME, Page, PageReader, PageRefused
+from ingest.scrape.form import NO_TIME
+from ingest.scrape.page import Page, PageReader, PageRefused
 from ingest.series import SeriesRegistry
 
 INF = math.inf
@@ -146,7 +147,7 @@ bar_bucket{le="1"} 3 # {} 0.5
 
 
 def test_openmetrics_page() -> None:
-    """Timestamps are seconds, exemplars are read over, _created is a sample as in Prometheus."""
+    """Timestamps are seconds, exemplars stand apart, _created is a sample as in Prometheus."""
     page = read(OPENMETRICS, openmetrics=True)
     assert samples(page) == [
         ({"__name__": "foo_seconds_total", "a": "b"}, 17.5, 1520879607789),
