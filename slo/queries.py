@@ -14,9 +14,11 @@ import promql_parser as pq
 from app.durations import format_duration_ms
 from app.errors import BadQuery
 from app.query.promql.parse import parse as engine_parse
+from app.query.promql.parse import printable_tree
 from slo.spec import EventsSli, RatioSli
 
 EXACT = "increase_exact"
+_PLACE = re.compile(r'^invalid parameter "query": (?:\d+:\d+: parse error: )?')
 _WINDOW = re.compile(r"\{\{-?\s*\.window\s*-?\}\}")
 # a range nobody writes, so that the window is told from a fixed range in the query
 _CHECK_WINDOW_MS = 987_654_321
@@ -79,9 +81,11 @@ def parse(text: str) -> pq.Expr:
     try:
         # the engine's parser refuses by name what it cannot evaluate; its tree does not print, the library's does
         engine_parse(text)
-        return pq.parse(text)
+        tree: pq.Expr = printable_tree(text)
     except BadQuery as error:
-        raise SliQueryError(str(error).removeprefix('invalid parameter "query": ')) from None
+        # its place is one in the text with the window filled in, which nobody sees
+        raise SliQueryError(_PLACE.sub("", str(error))) from None
+    return tree
 
 
 def _over_window(call: pq.Call, window_ms: int) -> bool:

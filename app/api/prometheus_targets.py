@@ -53,7 +53,7 @@ def _targets(found: dict[str, Any], p: Parameters) -> dict[str, Any]:
 
 def _metadata(scrapes: ScrapeManager, p: Parameters) -> list[dict[str, Any]]:
     limit, text = _number(p.get("limit")), p.get("match_target")
-    selector = parse_selector(text) if text else None
+    selector = parse_selector(text, "match_target") if text else None
     metric = p.get("metric")
     shown: list[dict[str, Any]] = []
     for labels, families in scrapes.metadata():

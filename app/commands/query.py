@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -75,8 +76,10 @@ def with_caret(promql: str, message: str) -> str:
     if place is None or not 1 <= int(place[1]) <= len(lines):
         return message
     line = lines[int(place[1]) - 1]
+    # columns count bytes
+    read = line.encode(errors="surrogateescape")[: int(place[2]) - 1].decode(errors="ignore")
     # a tab stays a tab, so that the caret is below what it means
-    before = "".join("\t" if c == "\t" else " " for c in line[: int(place[2]) - 1])
+    before = "".join("\t" if c == "\t" else " " * cell_len(c) for c in read)
     return f"{message}\n\n  {line}\n  {before}^"
 
 

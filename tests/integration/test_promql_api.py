@@ -19,6 +19,7 @@ from app.store.metrics import Metadata, insert_metadata
 from tests.integration.promql_world import put, series, serving
 
 T0 = 1_700_000_000_000
+_QUERY, _MATCH = 'invalid parameter "query"', 'invalid parameter "match[]"'
 
 
 @pytest.fixture
@@ -101,7 +102,22 @@ def test_a_range_selector_alone_answers_raw_samples(api: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "params", "status", "kind", "says"),
     [
-        ("query", {"query": "up{"}, 400, "bad_data", "unexpected"),
+        (
+            "query",
+            {"query": "up{"},
+            400,
+            "bad_data",
+            f"{_QUERY}: 1:4: parse error: unexpected end of input inside braces",
+        ),
+        ("query", {"query": "rate(up)"}, 400, "bad_data", f"{_QUERY}: 1:6: parse error: expected type range vector"),
+        ("format_query", {"query": "a\n+ +"}, 400, "bad_data", f"{_QUERY}: 2:4: parse error: unexpected end of input"),
+        (
+            "parse_query",
+            {"query": "sum by x"},
+            400,
+            "bad_data",
+            f'{_QUERY}: 1:8: parse error: unexpected identifier "x"',
+        ),
         ("query", {"query": ""}, 400, "bad_data", "query"),
         ("query", {"query": "up", "time": "yesterday"}, 400, "bad_data", 'cannot parse "yesterday"'),
         ("query", {"query": "start_timestamp(up)"}, 400, "bad_data", 'function "start_timestamp" is not supported yet'),
@@ -112,7 +128,14 @@ def test_a_range_selector_alone_answers_raw_samples(api: httpx.Client) -> None:
         ("query_range", {"query": "up", "start": 0, "end": 20000, "step": 1}, 400, "bad_data", "11,000 points"),
         ("query_range", {"query": "up[1m]", "start": 0, "end": 1, "step": 1}, 400, "bad_data", "range vector"),
         ("series", {}, 400, "bad_data", "match[]"),
-        ("series", {"match[]": "rate(up[1m])"}, 400, "bad_data", "selector"),
+        ("series", {"match[]": "rate(up[1m])"}, 400, "bad_data", f'{_MATCH}: 1:5: parse error: unexpected "("'),
+        (
+            "labels",
+            {"match[]": "up{a}"},
+            400,
+            "bad_data",
+            f'{_MATCH}: 1:5: parse error: unexpected "}}" in label matching',
+        ),
         ("labels", {"limit": "many"}, 400, "bad_data", "limit"),
     ],
 )

@@ -79,6 +79,9 @@ def test_failures_have_their_status(ask: Ask) -> None:
     [
         ("sum(x", "1:6: parse error: unclosed", "  sum(x\n       ^"),
         ("sum(\n\tx y)", "2:4: parse error: unexpected", "  \tx y)\n  \t  ^"),
+        # columns count bytes, and a terminal shows some characters twice as wide
+        ('{a="é"} $', "1:10: parse error: unexpected", '  {a="é"} $\n          ^'),
+        ('{a="온도"} $', "1:14: parse error: unexpected", '  {a="온도"} $\n             ^'),
     ],
 )
 def test_an_error_points_at_its_place(query: str, message: str, shown: str) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ from app.store.client import Pool
 from ingest.batch import STALE_NAN_BITS
 from tests.integration.prometheus_peer import differences, running_prometheus
 from tests.integration.promql_world import Points, put, series
+from tests.unit.promql.syntax_cases import GRAMMAR, SINCE_3, TOKENS, TYPES
 
 STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 QUERIES = [
@@ -116,4 +119,17 @@ def test_the_same_queries_have_the_same_answers(embedded_pool: Pool, prometheus:
     engine = PromQLEngine(embedded_pool, Limits())
     first, last, step = start_ms + 604_000, start_ms + 3_590_000, 45_000
     wrong = differences(engine, prometheus, QUERIES, first, last, step)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_same_errors_are_told_in_the_same_words(tmp_path: Path) -> None:
+    """What the unit tests expect of wrong queries is what this Prometheus says, as far as it is not older."""
+    features = "promql-experimental-functions,promql-binop-fill-modifiers"
+    with running_prometheus(tmp_path, {}, f"--enable-feature={features}") as url, httpx.Client(base_url=url) as http:
+        version = http.get("/api/v1/status/buildinfo").json()["data"]["version"]
+        wrong = []
+        for query, says in [*TOKENS, *GRAMMAR, *TYPES]:
+            answer = http.post("/api/v1/query", data={"query": query}).json().get("error")
+            if answer != f'invalid parameter "query": {says}' and not (version < "3" and query in SINCE_3):
+                wrong.append(f"{query!r}: {answer}")
     assert not wrong, "\n".join(wrong)

@@ -9,17 +9,13 @@ from app.labels import METRIC_NAME, Matcher
 from app.query.promql.format import format_value
 from app.query.promql.operations import COMPARISONS
 from app.query.promql.parse import at_modifier, library_tree, matcher, milliseconds
+from app.query.promql.syntax import ANYTHING
+from app.query.promql.syntax.functions import SIGNATURES
 
 Shown = dict[str, Any]
 """A node: its `type` and what belongs to it, as JSON has it."""
 
 _CARDINALITIES = {"OneToOne": "one-to-one", "ManyToOne": "many-to-one", "OneToMany": "one-to-many"}
-_VARIADIC = {
-    # where the library counts optional arguments in another way than Prometheus does
-    "label_join": -1,
-    "sort_by_label": -1,
-    "sort_by_label_desc": -1,
-}
 _SET_OPERATORS = ("and", "or", "unless")
 
 
@@ -107,21 +103,17 @@ def _matching(m: Any, op: str) -> Shown:
 
 
 def _call(e: Any) -> Shown:
-    f = e.func
+    signature = SIGNATURES[e.func.name]
     return {
         "type": "call",
         "func": {
-            "name": f.name,
-            "argTypes": [_type_name(kind) for kind in f.arg_types],
-            "variadic": _VARIADIC.get(f.name, f.variadic),
-            "returnType": _type_name(f.return_type),
+            "name": e.func.name,
+            "argTypes": list(signature.takes),
+            "variadic": signature.optional,
+            "returnType": signature.gives,
         },
         "args": [_shown(arg) for arg in e.args],
     }
-
-
-def _type_name(kind: Any) -> str:
-    return str(kind).rsplit(".", 1)[-1].lower()
 
 
 def _subquery(e: Any) -> Shown:
@@ -152,7 +144,7 @@ def _selector(e: Any) -> Shown:
 
 
 def _matchers(matchers: Sequence[Matcher]) -> list[Shown]:
-    return [{"name": m.name, "value": m.value, "type": str(m.op.value)} for m in matchers]
+    return [{"name": m.name, "value": m.value, "type": str(m.op.value)} for m in matchers if m.name != ANYTHING]
 
 
 def _when(e: Any) -> Shown:

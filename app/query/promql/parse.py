@@ -9,10 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import promql_parser as pp
-import re2
 
 from app.errors import BadQuery
-from app.labels import METRIC_NAME, Matcher, MatchOp, anchored
+from app.labels import METRIC_NAME, Matcher, MatchOp
 from app.query.promql.ast import (
     Aggregate,
     AtEdge,
@@ -28,22 +27,12 @@ from app.query.promql.ast import (
     Subquery,
     Text,
 )
-from app.query.promql.escapes import without_byte_escapes
 from app.query.promql.names import AGGREGATIONS, EXTRA_RANGE_FUNCTIONS, FUNCTIONS
-from app.query.promql.places import ANYTHING, placed, with_open_info
-from app.query.promql.trims import with_trims, without_trims
+from app.query.promql.places import line_and_column, placed
+from app.query.promql.syntax import ANYTHING, Problem, Syntax, read, undisguised
+from app.query.promql.trims import with_trims
 
 _MAX_LENGTH = 64 * 1024
-_MAX_DEPTH = 200
-_MAX_OPERATORS = 400
-_STRINGS_AND_BRACES = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|\{[^}]*\}""", re.DOTALL)
-_UNKNOWN = (
-    (re.compile(r"[\w\]] +(anchored|smoothed)\b"), 'the modifier "{}"'),
-    (re.compile(r"(\[[^\]]*[-+*/%^(][^\]]*\])"), "arithmetic between durations, as in {},"),
-    (re.compile(r"\b(offset\s*-?\s*\(.*)"), "arithmetic between durations, as in {},"),
-)
-"""What Prometheus can parse and the parser cannot."""
-_OPERATOR = re.compile(r"\b(?:and|or|unless|atan2)\b|[-+*/%^]|[=!]=|[<>]=?")
 _BEFORE_EPOCH = re.compile(r"tv_sec:\s*(-\d+),\s*tv_nsec:\s*(\d+)")
 _OPS = {"Equal": MatchOp.EQUAL, "NotEqual": MatchOp.NOT_EQUAL, "Re": MatchOp.REGEX, "NotRe": MatchOp.NOT_REGEX}
 
@@ -58,54 +47,61 @@ _register()
 
 def parse(text: str) -> Node:
     """The tree of a query. Raises BadQuery on text that is no PromQL, or uses what is not supported yet, by name."""
-    tree, trims = library_tree(text, open_info=True)
-    return placed(with_trims(_convert(tree), trims), text)
+    syntax = _syntax(text)
+    for beginning in syntax.beginnings:
+        if beginning.name and beginning.name not in FUNCTIONS and beginning.name not in AGGREGATIONS:
+            raise _wrong(text, "query", Problem(f'function "{beginning.name}" is not supported yet', beginning.at))
+    return placed(with_trims(_convert(_library_tree(text, syntax)), syntax.trims), syntax.beginnings)
 
 
-def library_tree(text: str, open_info: bool = False) -> tuple[Any, frozenset[int]]:
+def library_tree(text: str) -> tuple[Any, frozenset[int]]:
     """(the parser library's own tree, which keeps parentheses; which comparisons of it are trims). Raises BadQuery.
 
-    With `open_info` the selectors in `info` have a matcher of ANYTHING more.
+    The selectors in `info` may have a matcher of ANYTHING more.
     """
-    if len(text) > _MAX_LENGTH:
-        raise BadQuery(f"the query is longer than {_MAX_LENGTH} characters")
-    _check_depth(text)
-    readable, trims = without_trims(without_byte_escapes(text))
-    if open_info and "info" in readable:
-        readable = with_open_info(readable)
-    try:
-        return pp.parse(readable), trims
-    except ValueError as error:
-        for pattern, what in _UNKNOWN:
-            found = pattern.search(_without_strings(text))
-            if found:
-                raise BadQuery(f'invalid parameter "query": {what.format(found[1])} is not supported') from error
-        raise BadQuery(f'invalid parameter "query": {error}') from error
+    syntax = _syntax(text)
+    return _library_tree(text, syntax), syntax.trims
 
 
-def parse_selector(text: str) -> Selector:
-    """The selector a `match[]` parameter holds. Raises BadQuery."""
-    node = parse(text)
-    if not isinstance(node, Selector) or node.offset_ms or node.at is not None:
-        raise BadQuery(f"not a series selector: {text}")
+def printable_tree(text: str) -> Any:
+    """The library's own tree of a query, for who prints it again. Raises BadQuery where it would print another one."""
+    syntax = _syntax(text)
+    if syntax.trims or ANYTHING in syntax.readable:
+        raise BadQuery("`</`, `>/` and a selector in info that may match nothing cannot be written anew")
+    return _library_tree(text, replace(syntax, disguised=syntax.readable))
+
+
+def parse_selector(text: str, parameter: str = "match[]") -> Selector:
+    """The selector a parameter such as `match[]` holds. Raises BadQuery."""
+    node = _convert(_library_tree(text, _syntax(text, "selector", parameter), parameter))
+    assert isinstance(node, Selector)
     return node
 
 
-def _check_depth(text: str) -> None:
-    # the parser recurses, and a stack that overflows in it ends the process
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    if deepest > _MAX_DEPTH or re.search(r"(?:[-+!^]\s*){200}", text):
-        raise BadQuery(f"the query is nested deeper than {_MAX_DEPTH} levels")
-    if len(_OPERATOR.findall(_without_strings(text))) > _MAX_OPERATORS:
-        raise BadQuery(f"the query has more than {_MAX_OPERATORS} operators")
+def _syntax(text: str, start: str = "query", parameter: str = "query") -> Syntax:
+    if len(text) > _MAX_LENGTH:
+        raise BadQuery(f"the query is longer than {_MAX_LENGTH} characters")
+    try:
+        return read(text, start)
+    except Problem as problem:
+        raise _wrong(text, parameter, problem) from None
 
 
-def _without_strings(text: str) -> str:
-    # strings first: braces may hold any text in them
-    return _STRINGS_AND_BRACES.sub(" ", _STRINGS_AND_BRACES.sub(lambda m: "" if m[1] else m[0], text))
+def _wrong(text: str, parameter: str, problem: Problem) -> BadQuery:
+    place = line_and_column(text, problem.start) if text else "unknown position"
+    return BadQuery(f'invalid parameter "{parameter}": {place}: parse error: {problem.message}', problem.start)
+
+
+def _library_tree(text: str, syntax: Syntax, parameter: str = "query") -> Any:
+    for readable in (syntax.readable, syntax.disguised):
+        try:
+            return pp.parse(readable)
+        except BaseException as error:
+            # a panic in the library is not even an Exception, and has a type that cannot be imported
+            if not isinstance(error, ValueError) and type(error).__name__ != "PanicException":
+                raise
+            reason = str(error)
+    raise _wrong(text, parameter, Problem(reason, 0))
 
 
 def milliseconds(delta: timedelta | None) -> int:
@@ -136,14 +132,9 @@ def at_modifier(e: Any) -> int | AtEdge | None:
 
 
 def matcher(m: Any) -> Matcher:
-    """A matcher of the library's. Raises BadQuery on a wrong regular expression."""
+    """A matcher of the library's."""
     op = _OPS[str(m.op).rsplit(".", 1)[-1]]
-    if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
-        try:
-            anchored(m.value)
-        except re2.error as error:
-            raise BadQuery(f"error parsing regexp {m.value!r}: {error}") from error
-    return Matcher(m.name, op, m.value)
+    return Matcher(m.name, op, undisguised(m.value) if op in (MatchOp.REGEX, MatchOp.NOT_REGEX) else m.value)
 
 
 def _selector(e: Any) -> Selector:
@@ -168,8 +159,6 @@ def _subquery(e: Any) -> Subquery:
 
 
 def _call(e: Any) -> Call:
-    if e.func.name not in FUNCTIONS:
-        raise BadQuery(f'function "{e.func.name}" is not supported yet')
     args = tuple(_convert(arg) for arg in e.args)
     return Call(e.func.name, tuple(map(_without_mark, args)) if e.func.name == "info" else args)
 
@@ -182,14 +171,11 @@ def _without_mark(node: Node) -> Node:
 
 
 def _aggregate(e: Any) -> Aggregate:
-    op = str(e.op)
-    if op not in AGGREGATIONS:
-        raise BadQuery(f'aggregation "{op}" is not supported yet')
     grouping = Grouping()
     if e.modifier is not None:
         without = e.modifier.type == pp.AggModifierType.Without
         grouping = Grouping(tuple(dict.fromkeys(e.modifier.labels)), without)
-    return Aggregate(op, _convert(e.expr), grouping, None if e.param is None else _convert(e.param))
+    return Aggregate(str(e.op), _convert(e.expr), grouping, None if e.param is None else _convert(e.param))
 
 
 def _binary(e: Any) -> Binary:

@@ -9,11 +9,10 @@ from app.durations import format_duration_ms
 from app.labels import METRIC_NAME
 from app.query.promql.describe import Shown
 from app.query.promql.format import format_general
+from app.query.promql.quote import quoted
 
 _LONGEST_LINE = 100
 _PLAIN_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-_ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
-_ESCAPES |= {"\\": r"\\", '"': r"\""}
 _WITH_PARAMETER = ("topk", "bottomk", "count_values", "quantile", "limitk", "limit_ratio")
 
 
@@ -33,21 +32,6 @@ def pretty(node: Shown, level: int = 0) -> str:
 def written(node: Shown) -> str:
     """The text of a tree on one line."""
     return _WRITTEN[node["type"]](node)
-
-
-def quoted(text: str) -> str:
-    """A string as Go's strconv.Quote writes it."""
-    return '"' + "".join(c if c.isprintable() and c not in '\\"' else _escaped(c) for c in text) + '"'
-
-
-def _escaped(character: str) -> str:
-    known = _ESCAPES.get(character)
-    code = ord(character)
-    if known:
-        return known
-    if code < 0x20 or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _split_aggregation(node: Shown, level: int, indent: str) -> str:

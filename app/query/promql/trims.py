@@ -6,38 +6,10 @@ order of the text, become what the text has.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from app.query.promql.ast import Aggregate, Binary, Call, Negate, Node, Subquery
 from app.query.promql.operations import COMPARISONS
-
-# strings, comments, and label matchers, whose `!=` is no operator; then the operators themselves
-_TOKEN = re.compile(
-    r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|\#[^\n]*"""
-    r"""|\{(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|[^}"'`])*\}"""
-    r"""|(?P<operator></|>/|==|!=|<=|>=|<|>)"""
-)
-_TRIMS = {"</": "< ", ">/": "> "}
-
-
-def without_trims(text: str) -> tuple[str, frozenset[int]]:
-    """(the text as the parser takes it, of the same length; which of its comparisons, from 0, are trims)."""
-    if "</" not in text and ">/" not in text:
-        return text, frozenset()
-    trims: set[int] = set()
-    count = 0
-
-    def replaced(match: re.Match[str]) -> str:
-        nonlocal count
-        if match["operator"] is None:
-            return match[0]
-        if match[0] in _TRIMS:
-            trims.add(count)
-        count += 1
-        return _TRIMS.get(match[0], match[0])
-
-    return _TOKEN.sub(replaced, text), frozenset(trims)
 
 
 def with_trims(node: Node, trims: frozenset[int]) -> Node:
