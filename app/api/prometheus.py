@@ -67,7 +67,9 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
         if step_ms is None:
             raise BadQuery('invalid parameter "step": cannot parse "" to a valid duration')
         times = (p.time_ms("start"), p.time_ms("end"), step_ms)
-        ranged = functools.partial(engine.range, p.get("query"), *times, **_options(p))
+        # as VictoriaMetrics names it
+        reuse = p.get("nocache") not in ("1", "true")
+        ranged = functools.partial(engine.range, p.get("query"), *times, reuse=reuse, **_options(p))
         return await gate.run(_answering(ranged, request, p), request, p.get("query"))
 
 

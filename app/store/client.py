@@ -25,6 +25,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from app import running
 from app.config import StoreConfig, read_secret
 from app.errors import ConfigError, Problem, StoreError, StoreUnavailable
+from app.store.written import Written
 
 DATABASE = "watchhouse"
 SESSION_SETTINGS: dict[str, Any] = {
@@ -68,6 +69,8 @@ class Pool:
     settings: Mapping[str, Any] = field(default_factory=lambda: SESSION_SETTINGS)
     histogram_metrics: set[str] = field(default_factory=set)
     """Names of metrics that native histograms were inserted of through this pool (see `store.histograms`)."""
+    written: Written = field(default_factory=Written)
+    """Tells of the samples that are inserted through this pool."""
     _idle: list[_Handle] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False

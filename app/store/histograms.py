@@ -30,27 +30,30 @@ def insert_histograms(
     """Inserts n histogram samples, everything of length n. Kept when it returns."""
     # first: a query that comes while the insert is under way must look for them already
     pool.histogram_metrics.update(metrics)
-    pool.insert(
-        "metric_histograms",
-        pa.table(
-            {
-                "metric": pa.array(metrics, pa.string()),
-                "series_id": pa.array(series_id),
-                "ts": pa.array(ts_ms).cast(_MS),
-                "schema": pa.array([h.schema for h in items], pa.int8()),
-                "hint": pa.array([HINTS.index(h.hint) for h in items], pa.int8()),
-                "count": _floats([h.count for h in items]),
-                "sum": _floats([h.sum for h in items]),
-                "zero_threshold": _floats([h.zero_threshold for h in items]),
-                "zero_count": _floats([h.zero_count for h in items]),
-                "positive_index": _lists([h.positive.index for h in items], np.int32),
-                "positive_count": _lists([h.positive.count for h in items], np.float64),
-                "negative_index": _lists([h.negative.index for h in items], np.int32),
-                "negative_count": _lists([h.negative.count for h in items], np.float64),
-                "custom_values": _lists([np.array(h.custom_values, np.float64) for h in items], np.float64),
-            }
-        ),
+    rows = pa.table(
+        {
+            "metric": pa.array(metrics, pa.string()),
+            "series_id": pa.array(series_id),
+            "ts": pa.array(ts_ms).cast(_MS),
+            "schema": pa.array([h.schema for h in items], pa.int8()),
+            "hint": pa.array([HINTS.index(h.hint) for h in items], pa.int8()),
+            "count": _floats([h.count for h in items]),
+            "sum": _floats([h.sum for h in items]),
+            "zero_threshold": _floats([h.zero_threshold for h in items]),
+            "zero_count": _floats([h.zero_count for h in items]),
+            "positive_index": _lists([h.positive.index for h in items], np.int32),
+            "positive_count": _lists([h.positive.count for h in items], np.float64),
+            "negative_index": _lists([h.negative.index for h in items], np.int32),
+            "negative_count": _lists([h.negative.count for h in items], np.float64),
+            "custom_values": _lists([np.array(h.custom_values, np.float64) for h in items], np.float64),
+        }
     )
+    try:
+        pool.insert("metric_histograms", rows)
+    finally:
+        # also when it failed: it may have been kept all the same
+        names, codes = np.unique(np.array(metrics, object), return_inverse=True)
+        pool.written.tell(names.tolist(), codes, ts_ms)
 
 
 def _floats(values: Sequence[float]) -> pa.Array:

@@ -75,7 +75,12 @@ class HttpInterface:
         insert = _INSERT.match(statement)
         if insert and self.writable:
             columns = [c.strip().strip('`"') for c in (insert["columns"] or b"").decode().split(",") if c.strip()]
-            pool.insert_bytes(insert["table"].decode(), columns, statement[insert.end() :], insert["format"].decode())
+            try:
+                pool.insert_bytes(
+                    insert["table"].decode(), columns, statement[insert.end() :], insert["format"].decode()
+                )
+            finally:
+                self.pool.written.tell_anything()
             return Answer(b"", "")
         sql = statement.decode("utf-8", "surrogateescape").rstrip().rstrip(";")
         named = _FORMAT.search(statement)
@@ -89,7 +94,11 @@ class HttpInterface:
         if not self.writable:
             self._refuse_all_but_reading(sql)
             settings = {}
-        answer = Answer(pool.passed_on(sql, parameters, None if named else fmt, settings), fmt)
+        try:
+            answer = Answer(pool.passed_on(sql, parameters, None if named else fmt, settings), fmt)
+        finally:
+            if self.writable and not _READS.match(sql):
+                self.pool.written.tell_anything()
         with self._lock:
             # kept only now: a name that is no database must not stay
             self._siblings.setdefault(database, pool)

@@ -61,7 +61,11 @@ def insert_samples(
         ("ts", "DateTime64(3, 'UTC')", ts_ms.tobytes()),
         ("value", "Float64", value.tobytes()),
     ]
-    pool.insert_bytes("metric_samples", [c[0] for c in columns], native.block(len(ts_ms), columns), "Native")
+    try:
+        pool.insert_bytes("metric_samples", [c[0] for c in columns], native.block(len(ts_ms), columns), "Native")
+    finally:
+        # also when it failed: it may have been kept all the same
+        pool.written.tell(names, name_code, ts_ms)
 
 
 def insert_series(pool: Pool, rows: Sequence[SeriesRow]) -> None:

@@ -125,4 +125,6 @@ def enforce_size(pool: Pool, max_bytes: int) -> list[str]:
         pool.command(f"ALTER TABLE {row['table']} DROP PARTITION ID '{row['partition_id']}'")
         total -= row["size"]
         dropped.append(f"{row['table']} {row['partition_id']}")
+    if dropped:
+        pool.written.tell_anything()
     return dropped

@@ -17,7 +17,9 @@ from app.query.promql.catalog import SeriesCatalog
 from app.query.promql.context import Context
 from app.query.promql.evaluator import Evaluator, Scalar, Value
 from app.query.promql.leaves import LeafSource
+from app.query.promql.locality import Reach, reach_of
 from app.query.promql.parse import parse
+from app.query.promql.reuse import Asked, StepCache
 from app.query.result import Kind, QueryResult, Samples
 from app.query.vector import Vector
 from app.store.client import Pool
@@ -39,6 +41,11 @@ class PromQLEngine:
         self._source = LeafSource(pool, SeriesCatalog(), compiled)
         self._limits = limits
         self._push_down = push_down
+        self._steps: StepCache | None = None
+        # only an embedded store has no other writers than this process
+        if pool.embedded and limits.query_reuse_memory:
+            self._steps = StepCache(limits.query_reuse_memory)
+            pool.written.subscribe(self._steps)
 
     def instant(
         self, query: str, time_ms: int, *, timeout_s: float | None = None, lookback_ms: int = DEFAULT_LOOKBACK_MS
@@ -68,8 +75,13 @@ class PromQLEngine:
         *,
         timeout_s: float | None = None,
         lookback_ms: int = DEFAULT_LOOKBACK_MS,
+        reuse: bool = False,
     ) -> QueryResult:
-        """The values from start to end, both included, every step: a matrix. Raises as `instant`."""
+        """The values from start to end, both included, every step: a matrix. Raises as `instant`.
+
+        With `reuse` steps of an earlier answer to the same text are used again, where no sample of theirs was written
+        since.
+        """
         if step_ms <= 0:
             raise BadQuery("zero or negative query resolution step widths are not accepted. Try a positive integer")
         if end_ms < start_ms:
@@ -86,7 +98,11 @@ class PromQLEngine:
         grid = Grid.between(start_ms, end_ms, step_ms)
         context = self._context(start_ms, end_ms, timeout_s, lookback_ms, step_ms)
         context.text = query
-        return _result("matrix", self._evaluated(node, grid, context), grid, context)
+        reach = reach_of(node) if reuse and self._steps is not None else None
+        if reach is None or reach.metrics == frozenset():
+            return _result("matrix", self._evaluated(node, grid, context), grid, context)
+        asked = Asked(query, step_ms, start_ms % step_ms, lookback_ms)
+        return _result("matrix", self._again(asked, node, reach, grid, context), grid, context)
 
     def newest(self, selector: Selector, time_ms: int) -> list[tuple[Labels, int, float]]:
         """(labels, time in ms, value) of the newest sample of each selected series that is not stale, by labels.
@@ -115,6 +131,22 @@ class PromQLEngine:
     def _evaluated(self, node: Node, grid: Grid, context: Context) -> Value:
         with _no_complaints():
             return Evaluator(self._source, context, node, self._push_down).evaluate(node, grid)
+
+    def _again(self, asked: Asked, node: Node, reach: Reach, grid: Grid, context: Context) -> Value:
+        """The value of a node, with what is known of it from before."""
+        assert self._steps is not None
+
+        def evaluate(part: Grid) -> tuple[Vector, bool]:
+            value = self._evaluated(node, part, context)
+            if isinstance(value, Scalar):
+                value = Vector([()], value.values[None, :], np.ones((1, part.n), bool))
+            assert isinstance(value, Vector)
+            # notes name steps and samples: what has some is worked out anew each time
+            return value, context.notes() == ((), ())
+
+        vector = self._steps.vector(asked, reach, grid, evaluate)
+        context.check_size(len(vector), grid.n)
+        return vector
 
     def _context(
         self, start_ms: int, end_ms: int, timeout_s: float | None, lookback_ms: int, step_ms: int = 0

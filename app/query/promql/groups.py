@@ -14,7 +14,8 @@ from app.query.promql.ast import Grouping
 from app.query.promql.kernel_leaves import Ids, Rows
 from app.query.vector import Ints, Vector
 
-_REMEMBERED = 256
+_REMEMBERED_BYTES = 32 * 2**20
+"""Ids and group numbers together; the groupings of some two million series."""
 _WHAT = {
     "sum": kernels.SUM,
     "avg": kernels.SUM,
@@ -31,6 +32,7 @@ class GroupIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[tuple[Grouping, bytes], tuple[Ints, list[Labels]]] = {}
+        self._bytes = 0
 
     def of(self, ids: Ids, grouping: Grouping, labels: Callable[[], list[Labels]]) -> tuple[Ints, list[Labels]]:
         """(the number of each series' group, the groups); `labels` is asked only when these ids are new."""
@@ -43,9 +45,13 @@ class GroupIndex:
             of_row = [numbers.setdefault(group_key(row, grouping), len(numbers)) for row in labels()]
             found = np.array(of_row, np.int64), list(numbers)
             with self._lock:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.pop(next(iter(self._known)))
-                self._known[key] = found
+                if key not in self._known:
+                    self._known[key] = found
+                    self._bytes += 2 * len(key[1])
+                while self._bytes > _REMEMBERED_BYTES:
+                    oldest = next(iter(self._known))
+                    del self._known[oldest]
+                    self._bytes -= 2 * len(oldest[1])
         return found
 
 
