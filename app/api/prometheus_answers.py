@@ -8,12 +8,15 @@ from typing import Any, Literal
 import cramjam
 import orjson
 from fastapi import Request, Response
+from isal import isal_zlib
 
 Encoding = Literal["", "gzip", "zstd"]
 _SMALL = 1024
 """Answers below this many bytes fit a packet or two, and are sent as they are."""
 _GZIP_LEVEL, _ZSTD_LEVEL = 1, 1
 """The fastest: JSON of samples gets to a fifth of its size and hardly smaller at higher levels."""
+_GZIP_FORMAT = 31
+"""zlib's number for the largest window, in a gzip file."""
 
 
 def success(data: Any, warnings: Sequence[str] = (), encoding: Encoding = "") -> Response:
@@ -28,7 +31,8 @@ def answer(body: bytes, encoding: Encoding = "") -> Response:
     if encoding and len(body) >= _SMALL:
         headers["Content-Encoding"] = encoding
         if encoding == "gzip":
-            body = bytes(cramjam.gzip.compress(body, level=_GZIP_LEVEL))
+            # a third of the time of zlib, and no larger
+            body = isal_zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_FORMAT)
         else:
             body = bytes(cramjam.zstd.compress(body, level=_ZSTD_LEVEL))
     return Response(body, headers=headers, media_type="application/json")
