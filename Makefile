@@ -35,6 +35,7 @@ format: install
 bench: install  ## the benchmarks, beside the peers where they are installed; see docs/benchmarks.md
 	$(BIN)/python -m tests.bench.bench_remote_write
 	$(BIN)/python -m tests.bench.bench_fluent
+	$(BIN)/python -m tests.bench.bench_mixed
 	@if [ -f $(ORACLES)/peers/compare.py ]; then set -e; \
 	  $(BIN)/python -m tests.bench.bench_exposition $(ORACLES)/scrapes/node_exporter.tar.xz $(ORACLES)/scrapes/cadvisor.txt; \
 	  for n in 1 10; do $(BIN)/python $(ORACLES)/peers/compare.py write --samples-each $$n; done; \
