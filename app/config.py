@@ -247,9 +247,20 @@ class Limits(StrictModel):
     query_max_series: int = Field(500_000, gt=0)
     query_max_points: int = Field(11_000, gt=0)
     query_max_memory: SizeBytes = 1 * 2**30
+    query_total_memory: SizeBytes = 2 * 2**30
+    query_max_answer: SizeBytes = 512 * 2**20
     query_reuse_memory: SizeBytes = 128 * 2**20
     query_max_exemplars: int = Field(50_000, gt=0)
     log_query_max_lines: int = Field(5_000, gt=0)
+
+    @model_validator(mode="after")
+    def _one_query_fits(self) -> Limits:
+        if self.query_total_memory < self.query_max_memory:
+            raise ValueError(
+                f"query_total_memory is {self.query_total_memory} bytes, less than one query may have"
+                f" (query_max_memory = {self.query_max_memory})"
+            )
+        return self
 
 
 class _Environment(EnvSettingsSource):

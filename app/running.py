@@ -10,7 +10,34 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from app.errors import QueryCanceled
+from app.errors import Overloaded, QueryCanceled
+
+
+class QueryMemory:
+    """The arrays of all queries together, by the largest each has had. Safe to use from many threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._held: dict[str, int] = {}
+
+    def hold(self, query_id: str, size: int) -> None:
+        """Notes that a query holds so many bytes. Raises Overloaded when all together would hold too many."""
+        with self._lock:
+            more = size - self._held.get(query_id, 0)
+            if more <= 0:
+                return
+            if sum(self._held.values()) + more > self._limit:
+                raise Overloaded(
+                    "the queries that run need more memory together than"
+                    f" limits.query_total_memory = {self._limit} bytes; ask again when they have ended"
+                )
+            self._held[query_id] = size
+
+    def free(self, query_id: str) -> None:
+        """Forgets a query. Safe to call twice."""
+        with self._lock:
+            self._held.pop(query_id, None)
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +50,7 @@ class RunningQuery:
     started: float = field(default_factory=time.time)
     runs: bool = False
     samples: int = 0
+    memory: QueryMemory | None = None
     _canceled: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -33,6 +61,11 @@ class RunningQuery:
     def cancel(self) -> None:
         """Lets it end at its next step. Safe to call twice, from any thread."""
         self._canceled.set()
+
+    def hold(self, size: int) -> None:
+        """Notes that arrays of so many bytes are to be made for it. Raises Overloaded."""
+        if self.memory is not None:
+            self.memory.hold(self.id, size)
 
     def check(self) -> None:
         """Raises QueryCanceled when it is to end."""
@@ -57,4 +90,6 @@ def working_for(query: RunningQuery) -> Iterator[None]:
         query.runs = True
         yield
     finally:
+        if query.memory is not None:
+            query.memory.free(query.id)
         _current.reset(token)

@@ -12,7 +12,7 @@ from fastapi import Request
 
 from app.config import Limits
 from app.errors import Overloaded, QueryCanceled, StoreError
-from app.running import RunningQuery, working_for
+from app.running import QueryMemory, RunningQuery, working_for
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class QueryGate:
         self._limits = limits
         self._end_statements = end_statements
         self._executor = ThreadPoolExecutor(limits.query_concurrency, thread_name_prefix="query")
+        self._memory = QueryMemory(limits.query_total_memory)
         self._inside = 0
         self._asked: dict[str, tuple[RunningQuery, Future[Any]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -51,7 +52,7 @@ class QueryGate:
         if request is None:
             return await asyncio.wrap_future(self._submitted(work))
         client = f"{request.client.host}:{request.client.port}" if request.client else ""
-        query = RunningQuery(text, client)
+        query = RunningQuery(text, client, memory=self._memory)
 
         def known() -> T:
             with working_for(query):

@@ -42,7 +42,7 @@ def prometheus_router(engine: PromQLEngine, pool: Pool, limits: Limits, gate: Qu
     """The query routes under /api/v1. `gate` is shared when other APIs run queries too."""
     router = APIRouter(prefix="/api/v1", tags=["prometheus"])
     queries = gate or QueryGate(limits, pool.end_statements)
-    _add_queries(router, engine, queries)
+    _add_queries(router, engine, queries, limits.query_max_answer)
     _add_exemplars(router, ExemplarReader(pool, limits), limits, queries)
     _add_browsing(router, SeriesBrowser(pool, limits), queries)
     _add_texts(router)
@@ -51,13 +51,13 @@ def prometheus_router(engine: PromQLEngine, pool: Pool, limits: Limits, gate: Qu
     return router
 
 
-def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> None:
+def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate, max_bytes: int) -> None:
     @router.api_route("/query", methods=["GET", "POST"])
     async def query(request: Request) -> Response:
         """An instant query."""
         p = await read(request)
         instant = functools.partial(engine.instant, p.get("query"), p.time_ms("time", now_ms()), **_options(p))
-        return await gate.run(_answering(instant, request, p), request, p.get("query"))
+        return await gate.run(_answering(instant, request, p, max_bytes), request, p.get("query"))
 
     @router.api_route("/query_range", methods=["GET", "POST"])
     async def query_range(request: Request) -> Response:
@@ -70,7 +70,7 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
         # as VictoriaMetrics names it
         reuse = p.get("nocache") not in ("1", "true")
         ranged = functools.partial(engine.range, p.get("query"), *times, reuse=reuse, **_options(p))
-        return await gate.run(_answering(ranged, request, p), request, p.get("query"))
+        return await gate.run(_answering(ranged, request, p, max_bytes), request, p.get("query"))
 
 
 def _add_exemplars(router: APIRouter, reader: ExemplarReader, limits: Limits, gate: QueryGate) -> None:
@@ -217,7 +217,9 @@ def _one_more(limit: int) -> int:
     return limit + 1 if limit else 0
 
 
-def _answering(ask: Callable[[], QueryResult], request: Request, p: Parameters) -> Callable[[], Response]:
+def _answering(
+    ask: Callable[[], QueryResult], request: Request, p: Parameters, max_bytes: int
+) -> Callable[[], Response]:
     """The work of a query, from asking to the bytes of the answer."""
     limit, wish, encoding = p.limit(), p.get("stats"), accepted(request)
     warnings = []
@@ -231,7 +233,9 @@ def _answering(ask: Callable[[], QueryResult], request: Request, p: Parameters) 
         began, at = time.perf_counter(), time.time()
         result = ask()
         stats = _stats(time.perf_counter() - began, at) if wish else None
-        return answer(_encoded(result, limit, warnings, stats), encoding)
+        short = _limited(result, limit)
+        notes = warnings if short is result else [*warnings, _TRUNCATED]
+        return answer(encode(short, notes, stats, max_bytes), encoding)
 
     return work
 
@@ -253,20 +257,20 @@ def _stats(took_s: float, began: float) -> dict[str, Any]:
     }
 
 
-def _encoded(result: QueryResult, limit: int, warnings: list[str], stats: dict[str, Any] | None) -> bytes:
+def _limited(result: QueryResult, limit: int) -> QueryResult:
+    """The first `limit` series; all of them where it is 0, or the answer has none."""
     if not limit or len(result.labels) <= limit or result.kind not in ("vector", "matrix"):
-        return encode(result, warnings, stats)
+        return result
     raw = None
     if result.raw is not None:
         raw = replace(result.raw, labels=result.raw.labels[:limit], offsets=result.raw.offsets[: limit + 1])
-    short = replace(
+    return replace(
         result,
         labels=result.labels[:limit],
         values=result.values[:limit],
         present=result.present[:limit],
         raw=raw,
     )
-    return encode(short, [*warnings, _TRUNCATED], stats)
 
 
 def _listed(found: Sequence[Any], limit: int, encoding: Encoding) -> Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.api.histogram_json import encode_histogram
+from app.errors import QueryLimit
 from app.labels import Labels
 from app.query.promql.exemplars import Exemplar, Exemplars
 from app.query.promql.format import format_json, format_value
@@ -154,15 +156,32 @@ def _exemplar(one: Exemplar) -> dict[str, Any]:
     return {"labels": one.labels, "value": format_json(one.value), "timestamp": seconds}
 
 
-def encode(result: QueryResult, warnings: Sequence[str] = (), stats: Mapping[str, Any] | None = None) -> bytes:
-    """The whole answer to `query` or `query_range`. Blocks for as long as the answer is large."""
+def _within(parts: Iterable[bytes | memoryview], max_bytes: int) -> Iterator[bytes | memoryview]:
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > max_bytes:
+            raise QueryLimit(f"the answer is larger than limits.query_max_answer = {max_bytes} bytes")
+        yield part
+
+
+def encode(
+    result: QueryResult,
+    warnings: Sequence[str] = (),
+    stats: Mapping[str, Any] | None = None,
+    max_bytes: int = sys.maxsize,
+) -> bytes:
+    """The whole answer to `query` or `query_range`. Blocks for as long as the answer is large.
+
+    Raises QueryLimit when its series and samples take more than `max_bytes`.
+    """
     parts: list[bytes | memoryview] = [
         b'{"status":"success","data":{"resultType":"%s","result":' % result.kind.encode()
     ]
     if result.kind == "matrix":
-        parts += [b"[", *_matrix(result), b"]"]
+        parts += [b"[", *_within(_matrix(result), max_bytes), b"]"]
     elif result.kind == "vector":
-        parts += [b"[", *_vector(result), b"]"]
+        parts += [b"[", *_within(_vector(result), max_bytes), b"]"]
     else:
         text = result.text if result.kind == "string" else format_value(float(result.values[0, 0]))
         parts.append(b"[%s,%s]" % (format_time(int(result.steps_ms[0])).encode(), orjson.dumps(text)))

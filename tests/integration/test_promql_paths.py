@@ -290,7 +290,9 @@ def test_duplicates_matter_only_where_the_other_side_is_something(embedded_pool:
 
 
 def test_what_absent_is_absent_of(embedded_pool: Pool) -> None:
-    """A label the selector says twice is left out, unless only the last matcher says what it is."""
+    """A label said twice is left out, unless the last matcher alone says what it is; negative ones are last."""
     engine = PromQLEngine(embedded_pool, Limits())
     queries = ('absent(m{a=~"x|y",a="y",b="1"})', 'absent(m{a="y",a=~"x|y"})', 'absent(m{a="y",a="y"})')
     assert [engine.instant(query, T0).labels for query in queries] == [[(("a", "y"), ("b", "1"))], [()], [()]]
+    negative = ('absent(m{a!="z",a="y",b="1"})', 'absent_over_time(m{a!~"z",a="y"}[1m])', 'absent(m{a!="",a="y"})')
+    assert [engine.instant(query, T0).labels for query in negative] == [[(("b", "1"),)], [()], [(("a", "y"),)]]

@@ -107,17 +107,24 @@ class Context:
             raise self._too_many_samples()
 
     def check_size(self, series: int, steps: int) -> None:
-        """Raises QueryLimit when a vector of this size may not be held, QueryTimeout when time is over."""
+        """Raises QueryLimit when a vector of this size may not be held, QueryTimeout when time is over.
+
+        Raises Overloaded when the queries that run would hold too much together.
+        """
         self.remaining_s()
+        size = series * steps * _CELL_BYTES
         if series > self.limits.query_max_series:
             raise QueryLimit(
                 f"the query selects {series} series, more than limits.query_max_series = {self.limits.query_max_series}"
             )
-        if series * steps * _CELL_BYTES > self.limits.query_max_memory:
+        if size > self.limits.query_max_memory:
             raise QueryLimit(
                 f"the query needs {series} series at {steps} steps in memory, more than"
                 f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
             )
+        query = running.current()
+        if query is not None:
+            query.hold(size)
 
     def make_histograms(self, cells: Sequence[T]) -> Iterator[T]:
         """Goes through cells that each become a native histogram, or a number worked out of one.

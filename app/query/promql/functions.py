@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import QueryFailed
-from app.labels import Labels, Matcher, MatchOp
+from app.labels import METRIC_NAME, Labels, Matcher, MatchOp, labels_from
 from app.query.promql.ast import Range, Selector
 from app.query.vector import Bools, Floats, Ints, Vector, unnamed
 
@@ -119,21 +119,21 @@ def labels_of_absent(node: object) -> Labels:
     selector = node.selector if isinstance(node, Range) else node
     if not isinstance(selector, Selector) or len(selector.alternatives) != 1:
         return ()
+    # matchers that take series away come last in Prometheus: its storage sorts them, before their labels are read
+    matchers = sorted((m for m in selector.alternatives[0] if m.name != METRIC_NAME), key=_takes_away)
     found: dict[str, str] = {}
     seen: set[str] = set()
-    for matcher in selector.alternatives[0]:
-        if matcher.name == "__name__":
-            continue
-        if _says_equal(matcher) and matcher.name not in seen:
+    for matcher in matchers:
+        if matcher.op is MatchOp.EQUAL and matcher.name not in seen:
             found[matcher.name] = matcher.value
             seen.add(matcher.name)
         else:
             found.pop(matcher.name, None)
-    return tuple(sorted(pair for pair in found.items() if pair[1]))
+    return labels_from(found)
 
 
-def _says_equal(matcher: Matcher) -> bool:
-    return matcher.op is MatchOp.EQUAL
+def _takes_away(matcher: Matcher) -> bool:
+    return matcher.op in (MatchOp.NOT_EQUAL, MatchOp.NOT_REGEX) and matcher.matches("")
 
 
 def scalar_of(vector: Vector) -> Floats:
