@@ -243,7 +243,7 @@ class Limits(StrictModel):
     query_timeout: DurationMs = 120_000
     query_concurrency: int = Field(8, gt=0)
     query_queue: int = Field(64, ge=0)
-    query_max_samples: int = Field(100_000_000, gt=0)
+    query_max_samples: int = Field(1_000_000_000, gt=0)
     query_max_series: int = Field(500_000, gt=0)
     query_max_points: int = Field(11_000, gt=0)
     query_max_memory: SizeBytes = 1 * 2**30

@@ -18,7 +18,7 @@ from app.store.client import Pool
 from tests.integration.promql_world import put, series, serving
 
 T0 = 1_790_000_000_000
-RANGE = {"query": "heat", "start": T0 / 1000, "end": T0 / 1000 + 3600, "step": 15}
+RANGE: dict[str, str | float] = {"query": "heat", "start": T0 / 1000, "end": T0 / 1000 + 3600, "step": 15}
 
 
 def _hour(pool: Pool) -> None:
