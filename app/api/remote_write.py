@@ -14,7 +14,8 @@ from app.api.body import TooLarge, read_body
 from app.config import Limits
 from app.errors import DecodeError, Overloaded, StoreError
 from app.telemetry import DROPPED, RECEIVED
-from ingest.remote_write import WriteCache, WriteRequest, decode_write_request, decompress
+from ingest.remote_write import WriteCache, decode_write_request
+from ingest.write_request import WriteRequest, decompress
 from ingest.writer import Writer
 
 _AHEAD_MS = 600_000
