@@ -56,6 +56,11 @@ class Form:
 
 USUAL = Form(18, ((0, SAMPLE_TAG), (1, 16), (2, 0x09), (11, 0x10)), slice(3, 11), (slice(12, 18),))
 ZERO = Form(9, ((0, SAMPLE_TAG), (1, 7), (2, 0x10)), None, (slice(3, 9),))
+# remote write 2.0 has a start timestamp behind them, which is passed over
+STARTED = Form(
+    25, (*USUAL.marks[:1], (1, 23), *USUAL.marks[2:], (18, 0x18)), USUAL.value, (*USUAL.times, slice(19, 25))
+)
+ZERO_STARTED = Form(16, ((0, SAMPLE_TAG), (1, 14), (2, 0x10), (9, 0x18)), None, (*ZERO.times, slice(10, 16)))
 
 
 @dataclass(frozen=True, slots=True)
