@@ -247,6 +247,7 @@ class Limits(StrictModel):
     query_max_series: int = Field(500_000, gt=0)
     query_max_points: int = Field(11_000, gt=0)
     query_max_memory: SizeBytes = 1 * 2**30
+    query_max_exemplars: int = Field(50_000, gt=0)
     log_query_max_lines: int = Field(5_000, gt=0)
 
 

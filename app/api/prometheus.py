@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from app import running
 from app.api.gate import QueryGate
 from app.api.prometheus_answers import Encoding, accepted, answer, success
-from app.api.prometheus_json import encode
+from app.api.prometheus_json import encode, exemplars_json
 from app.api.prometheus_params import Parameters, now_ms, read, unescape_label_name
 from app.config import Limits
 from app.errors import BadQuery
@@ -26,6 +26,7 @@ from app.query.promql.ast import Selector
 from app.query.promql.browse import SeriesBrowser, Span
 from app.query.promql.describe import describe
 from app.query.promql.engine import DEFAULT_LOOKBACK_MS, PromQLEngine
+from app.query.promql.exemplars import ExemplarReader
 from app.query.promql.parse import parse_selector
 from app.query.promql.pretty import pretty
 from app.query.result import QueryResult
@@ -42,6 +43,7 @@ def prometheus_router(engine: PromQLEngine, pool: Pool, limits: Limits, gate: Qu
     router = APIRouter(prefix="/api/v1", tags=["prometheus"])
     queries = gate or QueryGate(limits, pool.end_statements)
     _add_queries(router, engine, queries)
+    _add_exemplars(router, ExemplarReader(pool, limits), limits, queries)
     _add_browsing(router, SeriesBrowser(pool, limits), queries)
     _add_texts(router)
     _add_active(router, queries)
@@ -67,6 +69,23 @@ def _add_queries(router: APIRouter, engine: PromQLEngine, gate: QueryGate) -> No
         times = (p.time_ms("start"), p.time_ms("end"), step_ms)
         ranged = functools.partial(engine.range, p.get("query"), *times, **_options(p))
         return await gate.run(_answering(ranged, request, p), request, p.get("query"))
+
+
+def _add_exemplars(router: APIRouter, reader: ExemplarReader, limits: Limits, gate: QueryGate) -> None:
+    @router.api_route("/query_exemplars", methods=["GET", "POST"])
+    async def query_exemplars(request: Request) -> Response:
+        """Exemplars of the series a query selects."""
+        p = await read(request)
+        query, start_ms, end_ms = p.get("query"), p.bound_ms("start"), p.bound_ms("end")
+        if start_ms is not None and end_ms is not None and end_ms < start_ms:
+            raise BadQuery("end timestamp must not be before start timestamp")
+
+        def work() -> Response:
+            found = reader.select(query, start_ms, end_ms)
+            most = f"only the newest {limits.query_max_exemplars} exemplars are given (limits.query_max_exemplars)"
+            return success(exemplars_json(found), [most] if found.cut else (), accepted(request))
+
+        return await gate.run(work, request, f"exemplars of {query}")
 
 
 def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) -> None:
@@ -168,14 +187,6 @@ def _add_constants(router: APIRouter) -> None:
                 "goVersion": "",
             }
         )
-
-    @router.api_route("/query_exemplars", methods=["GET", "POST"])
-    async def query_exemplars(request: Request) -> Response:
-        """Exemplars, of which none are kept."""
-        p = await read(request)
-        _span(p)
-        await asyncio.to_thread(describe, p.get("query"))
-        return success([])
 
 
 def _options(p: Parameters) -> dict[str, Any]:

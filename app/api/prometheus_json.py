@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from app.api.histogram_json import encode_histogram
 from app.labels import Labels
+from app.query.promql.exemplars import Exemplar, Exemplars
 from app.query.promql.format import format_json, format_value
 from app.query.result import QueryResult
 from app.query.vector import Floats, Ints
@@ -137,6 +138,20 @@ def _vector(result: QueryResult) -> Iterator[bytes]:
 
 def _metric(labels: Labels) -> bytes:
     return orjson.dumps(dict(labels))
+
+
+def exemplars_json(found: Exemplars) -> list[dict[str, Any]]:
+    """The data of an answer to `query_exemplars`."""
+    return [
+        {"seriesLabels": dict(labels), "exemplars": [_exemplar(one) for one in exemplars]}
+        for labels, exemplars in found.series
+    ]
+
+
+def _exemplar(one: Exemplar) -> dict[str, Any]:
+    # a whole second is written without a fraction
+    seconds = one.ts_ms / 1000 if one.ts_ms % 1000 else one.ts_ms // 1000
+    return {"labels": one.labels, "value": format_json(one.value), "timestamp": seconds}
 
 
 def encode(result: QueryResult, warnings: Sequence[str] = (), stats: Mapping[str, Any] | None = None) -> bytes:

@@ -15,9 +15,7 @@ import numpy.typing as npt
 from ingest.exemplars import ExemplarRows, Exemplars
 from ingest.scrape import exposition
 from ingest.scrape.exposition import Exemplar
-
-NO_TIME = np.iinfo(np.int64).min
-"""For a time in milliseconds: there is none."""
+from ingest.scrape.form import NO_TIME
 
 Found = tuple[int, bytes, Exemplar | None]
 """A sample's place on its page, the text of its exemplar, and what it says unless it is the text of the last page."""

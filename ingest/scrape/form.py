@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+NO_TIME = np.iinfo(np.int64).min
+"""A time in milliseconds: there is none."""
+
 
 @dataclass(slots=True)
 class Form:

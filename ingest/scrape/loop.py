@@ -18,8 +18,9 @@ from app.telemetry import DROPPED, SCRAPES
 from ingest.batch import STALE_NAN_BITS, MetricBatch
 from ingest.exemplars import NO_EXEMPLARS
 from ingest.scrape.collector import Collector
-from ingest.scrape.exemplars import NO_TIME, exemplar_rows
+from ingest.scrape.exemplars import exemplar_rows
 from ingest.scrape.fetch import Client, Response
+from ingest.scrape.form import NO_TIME
 from ingest.scrape.headers import FetchError
 from ingest.scrape.page import Page, PageReader, PageRefused
 from ingest.scrape.target import Target, resolver

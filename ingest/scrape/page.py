@@ -21,8 +21,8 @@ from app.errors import DecodeError
 from app.labels import Labels
 from app.store.metrics import Metadata
 from ingest.scrape import exposition
-from ingest.scrape.exemplars import NO_TIME, ExemplarTexts, Found, PageExemplar
-from ingest.scrape.form import Form
+from ingest.scrape.exemplars import ExemplarTexts, Found, PageExemplar
+from ingest.scrape.form import NO_TIME, Form
 from ingest.series import RefCache, SeriesIndex, SeriesRegistry
 
 _DROPPED = -1
@@ -320,8 +320,8 @@ class PageReader:
         self._exemplars.clear()
         exemplars = self._exemplars.news(columns.exemplars, form.exemplar_refs, form.ts_ms)
         page = self._page(form, added, gone, metadata, exemplars)
-        if form.ts_ms is not None and len(now) != len(form.refs):
-            # one series at two times: whether they stay apart must be seen anew on each page
+        if form.ts_ms is not None and len(now) != form.kept:
+            # one series on two lines: whether their times are apart must be seen anew on each page
             self._form = None
         return page
 

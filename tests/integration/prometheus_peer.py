@@ -26,12 +26,18 @@ from tests.integration.promql_world import Points
 _SERIES_A_REQUEST = 500
 
 
-@contextmanager
-def running_prometheus(folder: Path, data: Mapping[Labels, Points], *options: str) -> Iterator[str]:
-    """The URL of a Prometheus that holds the samples: the one on PATH, or what WATCHHOUSE_PROMETHEUS_BIN names."""
+def prometheus_binary() -> str:
+    """The Prometheus on PATH, or what WATCHHOUSE_PROMETHEUS_BIN names; without one the test is skipped."""
     binary = os.environ.get("WATCHHOUSE_PROMETHEUS_BIN") or shutil.which("prometheus")
     if binary is None:
         pytest.skip("no prometheus on PATH (Debian's package of that name)")
+    return binary
+
+
+@contextmanager
+def running_prometheus(folder: Path, data: Mapping[Labels, Points], *options: str) -> Iterator[str]:
+    """The URL of a Prometheus that holds the samples: the one on PATH, or what WATCHHOUSE_PROMETHEUS_BIN names."""
+    binary = prometheus_binary()
     (folder / "prometheus.yml").write_text("global: {}\n")
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -41,7 +47,7 @@ def running_prometheus(folder: Path, data: Mapping[Labels, Points], *options: st
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        _wait_ready(f"http://{address}", process, folder / "log")
+        wait_ready(f"http://{address}", process, folder / "log")
         rows = list(data.items())
         for i in range(0, len(rows), _SERIES_A_REQUEST):
             body = bytes(cramjam.snappy.compress_raw(_write_request(dict(rows[i : i + _SERIES_A_REQUEST]))))
@@ -54,7 +60,8 @@ def running_prometheus(folder: Path, data: Mapping[Labels, Points], *options: st
         process.wait(20)
 
 
-def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when it answers. Fails with its log when it does not."""
     with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as client:
         for _ in range(300):
             if process.poll() is not None:

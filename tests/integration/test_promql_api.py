@@ -178,7 +178,7 @@ def test_statistics_come_when_asked_for(api: httpx.Client) -> None:
 
 
 def test_metadata_and_what_grafana_asks_at_start(api: httpx.Client) -> None:
-    """Metadata, build information without features, and no exemplars."""
+    """Metadata, build information without features, and exemplars, where there are none."""
     assert ok(api.get("/api/v1/metadata", params={"metric": "http_requests_total"})) == {
         "http_requests_total": [{"type": "counter", "help": "Requests.", "unit": ""}]
     }

@@ -31,7 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
     """A service that scrapes itself, has a target that is away, and one that is dropped."""
     with ServiceProcess(tmp_path_factory.mktemp("status"), {"scrape": {"scrape_configs": JOBS}}) as running:
         deadline = time.monotonic() + 40
-        while not get(running, "targets/metadata", metric="python_info") or not get(running, "query", query="up"):
+        while not get(running, "targets/metadata", metric="python_info") or not get(running, "query", query='up{job="watchhouse"}'):
             assert time.monotonic() < deadline, "it did not scrape itself"
             time.sleep(0.2)
         yield running

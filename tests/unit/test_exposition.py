@@ -7,7 +7,8 @@ import math
 import pytest
 
 from app.labels import labels_from
-from ingest.scrape.page import NO_TIME, Page, PageReader, PageRefused
+from ingest.scrape.form import NO_TIME
+from ingest.scrape.page import Page, PageReader, PageRefused
 from ingest.series import SeriesRegistry
 
 INF = math.inf

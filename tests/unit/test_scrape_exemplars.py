@@ -100,7 +100,8 @@ def test_exemplars_that_are_not_taken_are_counted_once() -> None:
     before = [DROPPED_EXEMPLARS.labels(reason)._value.get() for reason in ("too_long", "out_of_bounds")]
     reader = new_reader()
     for i in range(4):
-        text = f'a {i} # {{a="{"x" * 128}"}} 1\nb {i} # {{}} 1 1712346300.001\nc {i} # {{}} 1 -1\nd {i} # {{}} 1 1712346300\n'
+        behind = (f'{{a="{"x" * 128}"}} 1', "{} 1 1712346300.001", "{} 1 -1", "{} 1 1712346300")
+        text = "".join(f"{name} {i} # {exemplar}\n" for name, exemplar in zip("abcd", behind, strict=True))
         assert [name for name, *_ in found(reader, text)] == ([] if i else ["d"])
     after = [DROPPED_EXEMPLARS.labels(reason)._value.get() for reason in ("too_long", "out_of_bounds")]
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 2]

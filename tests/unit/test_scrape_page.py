@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.labels import Labels, labels_from
-from ingest.scrape.page import NO_TIME, Page, PageReader, PageRefused
+from ingest.scrape.form import NO_TIME
+from ingest.scrape.page import Page, PageReader, PageRefused
 from ingest.series import SeriesIndex, SeriesRegistry
 
 DATA = Path(__file__).parent.parent / "data" / "scrapes"
@@ -187,6 +188,16 @@ def test_added_counts_series_new_since_the_last_good_page() -> None:
     assert reader.read(b"a 1\nb 2\n").added == 0
     assert reader.read(b"a 1\n").added == 0
     assert reader.read(b"a 1\nb 2\n").added == 1
+
+
+def test_two_lines_of_a_series_may_come_apart() -> None:
+    """Of one time they are one sample; when one of them moves on they are two."""
+    reader = new_reader()
+    assert reader.read(b"a 1 5\na 2 5\n").values.tolist() == [1.0]
+    page = reader.read(b"a 1 5\na 2 6\n")
+    assert page.ts_ms is not None
+    assert (page.values.tolist(), page.ts_ms.tolist()) == ([1.0, 2.0], [5, 6])
+    assert reader.read(b"a 1 5\na 2 5\n").values.tolist() == [1.0]
 
 
 def test_a_series_that_gains_a_timestamp_is_no_longer_tracked() -> None:
