@@ -5,12 +5,16 @@ Only the fields that are read are declared; others are skipped by the protobuf l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _F = descriptor_pb2.FieldDescriptorProto
-_MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
+Fields = list[tuple[int, str, Any, bool]]
+"""The fields of a message: number, name, type (a protobuf type, or a message's name), whether repeated."""
+
+HISTOGRAM_FIELDS: dict[str, Fields] = {
     "BucketSpan": [(1, "offset", _F.TYPE_SINT32, False), (2, "length", _F.TYPE_UINT32, False)],
     "Histogram": [
         (1, "count_int", _F.TYPE_UINT64, False),
@@ -30,6 +34,11 @@ _MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
         (15, "timestamp", _F.TYPE_INT64, False),
         (16, "custom_values", _F.TYPE_DOUBLE, True),
     ],
+}
+"""Native histograms, the same in both versions of remote write."""
+
+_MESSAGES: dict[str, Fields] = {
+    **HISTOGRAM_FIELDS,
     "Label": [(1, "name", _F.TYPE_BYTES, False), (2, "value", _F.TYPE_BYTES, False)],
     "Sample": [(1, "value", _F.TYPE_DOUBLE, False), (2, "timestamp", _F.TYPE_INT64, False)],
     "Exemplar": [
@@ -74,7 +83,6 @@ _MESSAGES: dict[str, list[tuple[int, str, Any, bool]]] = {
 }
 _ONE_OF = {"Histogram": {"count": ("count_int", "count_float"), "zero_count": ("zero_count_int", "zero_count_float")}}
 """Fields of which a message has one."""
-_PACKAGE = "watchhouse.remote"
 
 METADATA_TYPES = (
     "unknown",
@@ -89,16 +97,17 @@ METADATA_TYPES = (
 """Metric types by their number in MetricMetadata."""
 
 
-def _build() -> dict[str, type[Any]]:
-    file = descriptor_pb2.FileDescriptorProto(name="watchhouse/remote.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
+def build(package: str, messages: Mapping[str, Fields]) -> dict[str, Any]:
+    """The classes of a package's messages, by name."""
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for number, field, kind, repeated in fields:
             entry = message.field.add(
                 name=field, number=number, label=_F.LABEL_REPEATED if repeated else _F.LABEL_OPTIONAL
             )
             if isinstance(kind, str):
-                entry.type, entry.type_name = _F.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+                entry.type, entry.type_name = _F.TYPE_MESSAGE, f".{package}.{kind}"
             else:
                 entry.type = kind
         for number, (group, members) in enumerate(_ONE_OF.get(name, {}).items()):
@@ -108,12 +117,10 @@ def _build() -> dict[str, type[Any]]:
                     entry.oneof_index = number
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
-    }
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
 
 
-_classes = _build()
+_classes = build("watchhouse.remote", _MESSAGES)
 BucketSpan: Any = _classes["BucketSpan"]
 Histogram: Any = _classes["Histogram"]
 Exemplar: Any = _classes["Exemplar"]

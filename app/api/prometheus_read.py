@@ -22,7 +22,7 @@ from app.query.promql.engine import PromQLEngine
 from app.query.promql.xor_chunks import CHUNK_SAMPLES, encode_chunk
 from app.query.result import Samples
 from ingest import prompb
-from ingest.remote_write import decompress
+from ingest.write_request import decompress
 
 _SAMPLES, _STREAMED_XOR_CHUNKS = 0, 1
 _OPS = (MatchOp.EQUAL, MatchOp.NOT_EQUAL, MatchOp.REGEX, MatchOp.NOT_REGEX)

@@ -23,8 +23,9 @@ from ingest.otlp.logs import decode_logs
 from ingest.otlp.metrics import decode_metrics
 from ingest.otlp.outcome import Rejections
 from ingest.otlp.wire import Encoding, parse
-from ingest.remote_write import WriteCache, decode_write_request, decompress
+from ingest.remote_write import WriteCache, decode_write_request
 from ingest.times import take_time
+from ingest.write_request import decompress
 from ingest.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from app.errors import DecodeError
 from app.labels import labels_from
 from ingest import prompb
 from ingest.batch import STALE_NAN_BITS
-from ingest.remote_write import WriteCache, decode_write_request, decompress
+from ingest.remote_write import WriteCache, decode_write_request
 from ingest.series import SeriesRegistry
+from ingest.write_request import decompress
 
 LIMITS = Limits()
 Series = list[tuple[dict[str, str], list[tuple[int, float]]]]
