@@ -7,7 +7,7 @@ from app.query.logql.rows import literal
 _GOOD = literal("^[a-zA-Z_][a-zA-Z0-9_]*$")
 _BAD_LETTERS = literal("[^a-zA-Z0-9_]")
 _AFTER_UNDERSCORE = literal(r"_\1")
-_SPACE_AROUND = literal(r"^\s+|\s+$")
+_SPACE_AROUND = literal(r"^[ \t-\r]+|[ \t-\r]+$")
 
 
 def as_label(name: str) -> str:

@@ -33,10 +33,9 @@ class Unpack(Stage):
         rows.line = rows.add_one("line", f"if({packed}, arrayLast(p -> p.1 = {_ENTRY}, {fields}).2, {line})")
         if rows.nothing_wanted:
             return
-        kept = f"{packed} AND p.1 != {_ENTRY}"
-        if rows.names is not None:
-            kept += f" AND has({rows.wanted()}, {as_label('p.1')})"
-        rows.extract(f"arrayMap(p -> ({as_label('p.1')}, p.2), arrayFilter(p -> {kept}, {fields}))")
+        labels = f"arrayMap(p -> ({as_label('p.1')}, p.2), arrayFilter(p -> {packed} AND p.1 != {_ENTRY}, {fields}))"
+        kept = "p.1 != ''" if rows.names is None else f"has({rows.wanted()}, p.1)"
+        rows.extract(f"arrayFilter(p -> {kept}, {labels})")
 
     def __str__(self) -> str:
         return "| unpack"
