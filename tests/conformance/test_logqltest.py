@@ -35,7 +35,9 @@ THEIRS = [name for name in FLOORS if (FOLDER / name).is_file()]
 @pytest.mark.parametrize("script", sorted(OWN.glob("*.logqltest")), ids=lambda path: path.name)
 def test_own_scripts(script: Path, embedded_pool: Pool) -> None:
     """Every eval of a script comes out as it says."""
-    evals, failures = run_script(script.read_text(encoding="utf-8"), embedded_pool, LogQLEngine(embedded_pool, Limits()))
+    evals, failures = run_script(
+        script.read_text(encoding="utf-8"), embedded_pool, LogQLEngine(embedded_pool, Limits())
+    )
     assert evals
     assert not failures, "\n".join(f"line {command.line}: {command.query}\n  {reason}" for command, reason in failures)
 
@@ -43,9 +45,7 @@ def test_own_scripts(script: Path, embedded_pool: Pool) -> None:
 if THEIRS:
 
     @pytest.mark.parametrize("name", THEIRS)
-    def test_loki_own_scripts(
-        name: str, embedded_pool: Pool, record_property: Callable[[str, object], None]
-    ) -> None:
+    def test_loki_own_scripts(name: str, embedded_pool: Pool, record_property: Callable[[str, object], None]) -> None:
         """As many evals of each script pass as did before."""
         text = (FOLDER / name).read_text(encoding="utf-8")
         evals, failures = run_script(text, embedded_pool, LogQLEngine(embedded_pool, Limits()))

@@ -27,6 +27,7 @@ from app.query.logql.stages.line_format import LineFormat
 from app.query.logql.stages.logfmt import Logfmt, LogfmtPairs
 from app.query.logql.stages.pattern import Pattern
 from app.query.logql.stages.regexp import Regexp
+from app.query.logql.stages.stage import Stage
 from app.query.logql.stages.unpack import Unpack
 from app.query.logql.stages.unwrap import Unwrap
 from app.query.promql.ast import Grouping, Matching
@@ -97,7 +98,19 @@ STAGES = st.one_of(
     st.builds(_format, _some(st.one_of(st.builds(Rename, LABELS, LABELS), st.builds(Template, LABELS, _TEMPLATES)))),
 )
 _SELECTORS = st.lists(MATCHERS, max_size=2).map(lambda more: (Matcher("app", MatchOp.EQUAL, "x"), *more))
-LOG_QUERIES = st.builds(LogQuery, _SELECTORS, st.lists(STAGES, max_size=4).map(tuple))
+
+
+def _readable(stages: list[Stage]) -> tuple[Stage, ...]:
+    """Without `!= "text"` right after `| drop name`: together they are a matcher, however they are written."""
+    kept: list[Stage] = []
+    for stage in stages:
+        names = isinstance(kept[-1], Drop | Keep) and isinstance(kept[-1].choices[-1], str) if kept else False
+        if not (names and isinstance(stage, LineFilter) and stage.op in (FilterOp.NOT_CONTAINS, FilterOp.NOT_MATCHES)):
+            kept.append(stage)
+    return tuple(kept)
+
+
+LOG_QUERIES = st.builds(LogQuery, _SELECTORS, st.lists(STAGES, max_size=4).map(_readable))
 
 _GROUPINGS = st.builds(Grouping, st.lists(LABELS, max_size=2).map(tuple), st.booleans())
 _RANGES = st.integers(1, 10**9)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from app.errors import StoreError
 from app.query.logql.ast import LogQuery
-from app.query.logql.pipeline import DEEP, selected
+from app.query.logql.pipeline import DEEP, names_read, selected, split
 from app.query.logql.result import Line, LogResult
 from app.query.logql.rows import IDS
 from app.query.promql.conditions import Parameters
@@ -40,13 +40,15 @@ def read_lines(
 
 
 def _sql(query: LogQuery, start_ns: int, end_ns: int, limit: int, order: str, parameters: Parameters) -> str:
-    rows, stages = selected(query, start_ns, end_ns, None, IDS, parameters)
-    # what no stage leaves out any more need not go through the others
+    _, stages = split(query.stages)
     last = max((i for i, stage in enumerate(stages) if stage.leaves_out), default=-1)
+    names = names_read(stages[: last + 1])
+    rows, _ = selected(query, start_ns, end_ns, names, IDS & names, parameters)
+    # which lines are wanted is told by the labels that filters read; only of those lines all labels are found
     for stage in stages[: last + 1]:
         stage.apply(rows)
-    rows.first(order, limit)
-    for stage in stages[last + 1 :]:
+    rows = rows.first_as_written(order, limit, None, IDS)
+    for stage in stages:
         stage.apply(rows)
     rows.join()
     columns = (

@@ -88,16 +88,11 @@ class _Plan:
     def names(self) -> frozenset[str] | None:
         """The labels that anything asks for."""
         by = self.grouping
-        read = names_read(self._stages())
-        if by is None or by.without or read is None:
-            return None
-        return read | any_of(by.labels)
+        return None if by is None or by.without else names_read(self._stages()) | any_of(by.labels)
 
     def ids(self) -> frozenset[str]:
         """Of trace_id and span_id those that the query asks for: they would make a series of every line."""
-        return IDS & (
-            (names_read(self._stages()) or frozenset()) | any_of(self.grouping.labels if self.grouping else ())
-        )
+        return IDS & (names_read(self._stages()) | any_of(self.grouping.labels if self.grouping else ()))
 
     @property
     def tells_errors(self) -> bool:

@@ -27,14 +27,13 @@ def selected(
 
     Filters of the text as it was written are applied already, wherever they stand: they know the index of words.
     """
-    early, late = _split(query.stages)
+    early, late = split(query.stages)
     streams = stream_condition(query.matchers, start_ns, end_ns, parameters)
     conditions = lines_conditions(streams, start_ns, end_ns, parameters)
     conditions += [stage.condition("body", parameters) for stage in early]
     rows = Rows(
         # no FINAL: the rows of one stream that are not merged yet all have the same labels
-        f"SELECT service, stream_id, any(labels) AS label_set FROM log_streams\nWHERE {streams}\n"
-        "GROUP BY service, stream_id",
+        f"FROM log_streams\nWHERE {streams}\nGROUP BY service, stream_id",
         conditions,
         names,
         ids,
@@ -43,7 +42,8 @@ def selected(
     return rows, late
 
 
-def _split(stages: Iterable[Stage]) -> tuple[list[LineFilter], list[Stage]]:
+def split(stages: Iterable[Stage]) -> tuple[list[LineFilter], list[Stage]]:
+    """(filters of the text as it was written, all other stages)."""
     early: list[LineFilter] = []
     late: list[Stage] = []
     rewritten = False
@@ -56,12 +56,6 @@ def _split(stages: Iterable[Stage]) -> tuple[list[LineFilter], list[Stage]]:
     return early, late
 
 
-def names_read(stages: Iterable[Stage]) -> frozenset[str] | None:
-    """The labels that stages look at, in both spellings of `any_of`; None when that may be any."""
-    found: set[str] = set()
-    for stage in stages:
-        names = stage.reads()
-        if names is None:
-            return None
-        found |= names
-    return any_of(found)
+def names_read(stages: Iterable[Stage]) -> frozenset[str]:
+    """The labels that stages look at, in both spellings of `any_of`."""
+    return any_of(name for stage in stages for name in stage.reads())

@@ -21,6 +21,7 @@ EXTRACTED = "_extracted"
 """What follows the name of a label where a label of a stronger kind has the name already."""
 ERROR = "__error__"
 ERROR_DETAILS = "__error_details__"
+_COLUMNS = "service, stream_id, ts, seq, severity, body, attributes, trace_id, span_id"
 NO_LABELS = "CAST(map(), 'Map(String, String)')"
 
 
@@ -52,7 +53,7 @@ class Rows:
         ids: frozenset[str],
         parameters: Parameters,
     ) -> None:
-        """`streams` selects service, stream_id and `label_set` of the streams wanted, `conditions` their lines."""
+        """`streams` is what follows the columns in a SELECT of the streams wanted; `conditions` select their lines."""
         self.parameters = parameters
         self.names = names
         self.ids = ids
@@ -82,9 +83,12 @@ class Rows:
         """As `add`, of one column."""
         return self.add(**{kind: sql})[0]
 
-    def first(self, order: str, limit: int) -> None:
-        """Keeps only the first rows in an order."""
-        self._wrap("SELECT *", f"ORDER BY {order}\nLIMIT {limit:d}")
+    def first_as_written(self, order: str, limit: int, names: frozenset[str] | None, ids: frozenset[str]) -> Rows:
+        """The first rows in an order as they were before any stage, to go through the stages once more."""
+        self._wrap(f"SELECT {_COLUMNS}", f"ORDER BY {order}\nLIMIT {limit:d}")
+        rows = Rows(self._streams, [], names, ids, self.parameters)
+        rows._source = self._source
+        return rows
 
     def grouped(self, select: str, by: str) -> None:
         """Puts groups in the place of rows: the columns are what `select` says."""
@@ -125,9 +129,8 @@ class Rows:
         self.joined = True
         if self._conditions or self._source == "logs":
             self._wrap("SELECT *")
-        self._source = (
-            f"{self._source} AS lines\nINNER JOIN (\n{self._streams}\n) AS streams USING (service, stream_id)"
-        )
+        streams = f"SELECT service, stream_id, {self.wanted_of('any(labels)')} AS label_set\n{self._streams}"
+        self._source = f"{self._source} AS lines\nINNER JOIN (\n{streams}\n) AS streams USING (service, stream_id)"
         self.base = self.stream = "label_set"
         self.meta = self.add_one("meta", self._attributes())
 

@@ -151,7 +151,7 @@ class LabelFilter(Stage):
     leaves_out: ClassVar[bool] = True
     predicate: Predicate
 
-    def reads(self) -> frozenset[str] | None:
+    def reads(self) -> frozenset[str]:
         """The labels compared."""
         return frozenset(t.matcher.name if isinstance(t, TextPredicate) else t.name for t in self.predicate.leaves())
 

@@ -41,7 +41,7 @@ class LabelFormat(Stage):
 
     formats: tuple[Rename | Template, ...]
 
-    def reads(self) -> frozenset[str] | None:
+    def reads(self) -> frozenset[str]:
         """The sources, and the labels in templates."""
         names: set[str] = set()
         for form in self.formats:

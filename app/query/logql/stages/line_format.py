@@ -22,7 +22,7 @@ class LineFormat(Stage):
     rewrites: ClassVar[bool] = True
     template: str
 
-    def reads(self) -> frozenset[str] | None:
+    def reads(self) -> frozenset[str]:
         """The labels in the template."""
         return frozenset(fields_of(parse_template(self.template)))
 

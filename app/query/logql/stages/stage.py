@@ -18,8 +18,8 @@ class Stage(ABC):
     rewrites: ClassVar[bool] = False
     """Whether it changes the text of a line."""
 
-    def reads(self) -> frozenset[str] | None:
-        """The labels it looks at; None when that may be any."""
+    def reads(self) -> frozenset[str]:
+        """The labels it looks at."""
         return frozenset()
 
     @abstractmethod

@@ -20,11 +20,11 @@ class Unwrap(Stage):
     conversion: str = ""
     filters: tuple[LabelFilter, ...] = ()
 
-    def reads(self) -> frozenset[str] | None:
+    def reads(self) -> frozenset[str]:
         """The label, and those compared after it."""
         names = {self.label}
         for label_filter in self.filters:
-            names |= label_filter.reads() or set()
+            names |= label_filter.reads()
         return frozenset(names)
 
     def apply(self, rows: Rows) -> None:
