@@ -64,7 +64,8 @@ def _plain(line: Line) -> list[Any]:
 
 
 def _categorized(line: Line) -> list[Any]:
-    return [str(line.ts_ns), line.text, {"structuredMetadata": line.attributes} if line.attributes else {}]
+    beside = {"structuredMetadata": line.attributes, "parsed": line.parsed}
+    return [str(line.ts_ns), line.text, {kind: labels for kind, labels in beside.items() if labels}]
 
 
 def _pair(ms: int, value: float) -> list[Any]:

@@ -1,70 +1,50 @@
-"""The LogQL tree: frozen values that know where they stand and print back to LogQL."""
+"""The LogQL tree: frozen values that know where they stand and print back to LogQL. Stages are in `stages`."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from app.durations import format_duration_ms
 from app.labels import Matcher
-from app.query.promql.ast import Grouping
+from app.query.logql.stages.stage import Stage
+from app.query.logql.stages.unwrap import Unwrap
+from app.query.logql.text import quoted
+from app.query.promql.ast import Grouping, Matching
 from app.query.promql.format import format_value
-
-
-class FilterOp(StrEnum):
-    """The four line filters."""
-
-    CONTAINS = "|="
-    NOT_CONTAINS = "!="
-    MATCHES = "|~"
-    NOT_MATCHES = "!~"
-
-    @property
-    def negative(self) -> bool:
-        """Whether lines that contain or match are left out."""
-        return self in (FilterOp.NOT_CONTAINS, FilterOp.NOT_MATCHES)
-
-
-@dataclass(frozen=True, slots=True)
-class LineFilter:
-    """`op "a" or "b"`: lines with any of the texts, or for the negative operators with none of them."""
-
-    op: FilterOp
-    texts: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.op.value} " + " or ".join(_quoted(text) for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """A stream selector and the line filters after it. `dropped` are labels that no stage here makes: of no effect."""
+    """A stream selector and the stages after it."""
 
     matchers: tuple[Matcher, ...]
-    filters: tuple[LineFilter, ...] = ()
-    dropped: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        selector = "{" + ", ".join(f"{m.name}{m.op.value}{_quoted(m.value)}" for m in self.matchers) + "}"
-        drop = [f"| drop {', '.join(self.dropped)}"] if self.dropped else []
-        return " ".join([selector, *map(str, self.filters), *drop])
+        selector = "{" + ", ".join(f"{m.name}{m.op.value}{quoted(m.value)}" for m in self.matchers) + "}"
+        return " ".join([selector, *map(str, self.stages)])
 
 
 @dataclass(frozen=True, slots=True)
 class RangeAggregation:
-    """`op(query [range])`: one of count_over_time, rate, bytes_over_time and bytes_rate."""
+    """`op(parameter, query | unwrap … [range] offset …) by (labels)`; only quantile_over_time has a parameter."""
 
     op: str
     query: LogQuery
     range_ms: int
     offset_ms: int = 0
+    unwrap: Unwrap | None = None
+    parameter: float | None = None
+    grouping: Grouping | None = None
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
+        parameter = "" if self.parameter is None else f"{format_value(self.parameter)}, "
+        lines = f"{self.query} {self.unwrap}" if self.unwrap else str(self.query)
         offset = f" offset {format_duration_ms(self.offset_ms)}" if self.offset_ms else ""
-        return f"{self.op}({self.query} [{format_duration_ms(self.range_ms)}]{offset})"
+        group = "" if self.grouping is None else f" {_group(self.grouping)}"
+        return f"{self.op}({parameter}{lines} [{format_duration_ms(self.range_ms)}]{offset}){group}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +58,7 @@ class VectorAggregation:
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        word = "without" if self.grouping.without else "by"
-        group = f" {word} ({', '.join(self.grouping.labels)})" if self.grouping.labels or self.grouping.without else ""
+        group = f" {_group(self.grouping)}" if self.grouping.labels or self.grouping.without else ""
         argument = "" if self.parameter is None else f"{self.parameter}, "
         return f"{self.op}{group} ({argument}{self.expr})"
 
@@ -107,20 +86,44 @@ class ConstantVector:
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """`left op right`, op one of + - * / % ^. One side at least is a constant."""
+class LabelReplace:
+    """`label_replace(expr, target, replacement, source, expression)`."""
+
+    expr: Expr
+    target: str
+    replacement: str
+    source: str
+    expression: str
+    position: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        texts = ", ".join(map(quoted, (self.target, self.replacement, self.source, self.expression)))
+        return f"label_replace({self.expr}, {texts})"
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """`left op right`: arithmetic, a comparison, or a set operator; fields as those of PromQL's."""
 
     op: str
     left: Expr
     right: Expr
+    matching: Matching = field(default_factory=Matching)
+    return_bool: bool = False
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
-        return f"({self.left} {self.op} {self.right})"
+        words = [self.op, "bool"] if self.return_bool else [self.op]
+        matching = self.matching
+        if matching.on or matching.labels or matching.many:
+            words.append(f"{'on' if matching.on else 'ignoring'} ({', '.join(matching.labels)})")
+        if matching.many:
+            words.append(f"group_{matching.many} ({', '.join(matching.include)})")
+        return f"({self.left} {' '.join(words)} {self.right})"
 
 
-Expr = LogQuery | RangeAggregation | VectorAggregation | Number | ConstantVector | Arithmetic
+Expr = LogQuery | RangeAggregation | VectorAggregation | Number | ConstantVector | LabelReplace | Binary
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f")
+def _group(grouping: Grouping) -> str:
+    return f"{'without' if grouping.without else 'by'} ({', '.join(grouping.labels)})"

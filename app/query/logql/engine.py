@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from app.config import Limits
 from app.errors import BadQuery, QueryTimeout
-from app.labels import Labels, Matcher
+from app.labels import Labels, Matcher, labels_from
 from app.query.grid import Grid
 from app.query.logql.ast import (
-    Arithmetic,
+    Binary,
     ConstantVector,
     Expr,
+    LabelReplace,
     LogQuery,
     Number,
     RangeAggregation,
     VectorAggregation,
 )
+from app.query.logql.build import SORTS
 from app.query.logql.lines import Direction, read_lines
 from app.query.logql.metric import range_vector
+from app.query.logql.operators import operate
 from app.query.logql.parse import parse, parse_matchers
+from app.query.logql.ranges import range_function
 from app.query.logql.result import LogResult
 from app.query.logql.streams import select_streams
 from app.query.promql.aggregate import aggregate, choose
 from app.query.promql.context import Context
+from app.query.promql.functions import sorted_by_value
+from app.query.promql.label_functions import label_replace
 from app.query.result import Kind, QueryResult
 from app.query.vector import Floats, Vector
 from app.store.client import Pool
@@ -83,7 +89,7 @@ class LogQLEngine:
             )
         grid = Grid.at(time_ns // _MS)
         value = self._evaluate(node, grid, self._context(time_ns, time_ns, timeout_s))
-        return _result("vector" if isinstance(value, Vector) else "scalar", value, grid)
+        return _result("vector" if isinstance(value, Vector) else "scalar", value, grid, _ordered(node))
 
     def streams(
         self, selectors: Sequence[str], start_ns: int, end_ns: int, timeout_s: float | None = None
@@ -110,59 +116,71 @@ class LogQLEngine:
 
     def _evaluate(self, node: Expr, grid: Grid, context: Context) -> Vector | Floats:
         """A vector, or for a scalar its value at every step."""
-        if isinstance(node, Number):
-            return np.full(grid.n, node.value)
-        if isinstance(node, ConstantVector):
-            return Vector([()], np.full((1, grid.n), node.value), np.ones((1, grid.n), bool))
-        if isinstance(node, RangeAggregation):
-            return range_vector(self._pool, node, grid, context, None)
-        if isinstance(node, VectorAggregation):
-            return self._aggregated(node, grid, context)
-        if isinstance(node, Arithmetic):
-            return self._arithmetic(node, grid, context)
-        raise BadQuery("log lines cannot be computed with; count them, as in count_over_time({…}[1m])", node.position)
+        context.remaining_s()
+        match node:
+            case Number():
+                return np.full(grid.n, node.value)
+            case ConstantVector():
+                return Vector([()], np.full((1, grid.n), node.value), np.ones((1, grid.n), bool))
+            case RangeAggregation():
+                return range_vector(self._pool, node, grid, context, None)
+            case VectorAggregation():
+                return self._aggregated(node, grid, context)
+            case LabelReplace():
+                vector = self._vector(node.expr, node, grid, context)
+                return label_replace(vector, node.target, node.replacement, node.source, node.expression)
+            case Binary():
+                left, right = self._evaluate(node.left, grid, context), self._evaluate(node.right, grid, context)
+                series = sum(len(side) for side in (left, right) if isinstance(side, Vector))
+                context.check_size(series, grid.n)
+                with np.errstate(all="ignore"):
+                    return operate(node, left, right)
+            case LogQuery():
+                told = "log lines cannot be computed with; count them, as in count_over_time({…}[1m])"
+                raise BadQuery(told, node.position)
+
+    def _vector(self, node: Expr, of: VectorAggregation | LabelReplace, grid: Grid, context: Context) -> Vector:
+        value = self._evaluate(node, grid, context)
+        if not isinstance(value, Vector):
+            name = of.op if isinstance(of, VectorAggregation) else "label_replace"
+            raise BadQuery(f"{name} wants a vector, and here is a number", of.position)
+        return value
 
     def _aggregated(self, node: VectorAggregation, grid: Grid, context: Context) -> Vector:
+        inner = node.expr
         # sums need not know every series, whose number is that of all attributes' combinations
-        pushed = node.op == "sum" and isinstance(node.expr, RangeAggregation)
-        if pushed and isinstance(node.expr, RangeAggregation):
-            vector: Vector | Floats = range_vector(self._pool, node.expr, grid, context, node.grouping)
+        if node.op == "sum" and isinstance(inner, RangeAggregation) and range_function(inner).adds:
+            vector = range_vector(self._pool, inner, grid, context, node.grouping)
         else:
-            vector = self._evaluate(node.expr, grid, context)
-        if not isinstance(vector, Vector):
-            raise BadQuery(f"{node.op} wants a vector, and here is a number", node.position)
+            vector = self._vector(inner, node, grid, context)
+        if node.op in SORTS:
+            return sorted_by_value(vector, node.op == "sort_desc")
         if node.parameter is not None:
             return choose(node.op, vector, node.grouping, np.full(grid.n, float(node.parameter)))
-        return aggregate(node.op, vector, node.grouping)
-
-    def _arithmetic(self, node: Arithmetic, grid: Grid, context: Context) -> Vector | Floats:
-        left, right = self._evaluate(node.left, grid, context), self._evaluate(node.right, grid, context)
-        a = left.values if isinstance(left, Vector) else left
-        b = right.values if isinstance(right, Vector) else right
+        # what is grouped by may be an empty label of some series, which is none of others
+        kept = vector.relabelled([labels_from(labels) for labels in vector.labels])
         with np.errstate(all="ignore"):
-            values = _OPERATORS[node.op](a, b)
-        if isinstance(left, Vector) and isinstance(right, Vector):
-            if left.labels != right.labels:
-                raise BadQuery(f"`{node.op}` between vector() and series with labels finds no pair", node.position)
-            return Vector(left.labels, values, left.present & right.present)
-        vector = left if isinstance(left, Vector) else right
-        return Vector(vector.labels, values, vector.present) if isinstance(vector, Vector) else values
+            return aggregate(node.op, kept, node.grouping)
 
 
-_OPERATORS: dict[str, Callable[[Floats, Floats], Floats]] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "%": np.fmod,
-    "^": np.power,
-}
+def _ordered(node: Expr) -> bool:
+    """Whether the series of an answer of one step have an order of their own."""
+    match node:
+        case VectorAggregation():
+            return node.op in SORTS or node.parameter is not None
+        case Binary():
+            return _ordered(node.left) or _ordered(node.right)
+        case LabelReplace():
+            return _ordered(node.expr)
+        case _:
+            return False
 
 
-def _result(kind: Kind, value: Vector | Floats, grid: Grid) -> QueryResult:
+def _result(kind: Kind, value: Vector | Floats, grid: Grid, ordered: bool = False) -> QueryResult:
     if isinstance(value, Vector):
         vector = value.compact()
-        ordered = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
-        return QueryResult(kind, ordered.labels, grid.times, ordered.values, ordered.present)
+        if not ordered:
+            vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
+        return QueryResult(kind, vector.labels, grid.times, vector.values, vector.present)
     labels: list[Labels] = [()] if kind == "matrix" else []
     return QueryResult(kind, labels, grid.times, value[None, :], np.ones((1, grid.n), bool))

@@ -10,12 +10,16 @@ from app.labels import Labels
 
 
 class Line(NamedTuple):
-    """One line: its stream's labels, nanoseconds since the epoch, the text, and what is known of it beside."""
+    """One line: its stream's labels, nanoseconds since the epoch, the text, and what is known of it beside.
+
+    `attributes` came with it (Loki's structured metadata), `parsed` the stages of the query found or made.
+    """
 
     stream: Labels
     ts_ns: int
     text: str
     attributes: dict[str, str]
+    parsed: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,10 @@ class LogResult:
         return self._grouped([line.stream for line in self.lines])
 
     def by_all_labels(self) -> Iterator[tuple[Labels, list[Line]]]:
-        """As `by_stream`, with attributes taken for labels, as Loki's clients without categories expect."""
-        return self._grouped([tuple(sorted({**line.attributes, **dict(line.stream)}.items())) for line in self.lines])
+        """As `by_stream`, with attributes and what was parsed for labels, as clients without categories expect."""
+        return self._grouped(
+            [tuple(sorted({**dict(line.stream), **line.attributes, **line.parsed}.items())) for line in self.lines]
+        )
 
     def _grouped(self, keys: list[Labels]) -> Iterator[tuple[Labels, list[Line]]]:
         groups: dict[Labels, list[Line]] = {}

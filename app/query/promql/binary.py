@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from app.errors import QueryFailed
 from app.labels import METRIC_NAME, Labels, labels_from
-from app.query.promql.ast import Binary, Matching
+from app.query.promql.ast import Matching
 from app.query.promql.operations import ARITHMETIC, COMPARISONS, TRIMS, Cells, Operation, cells_of, float_operation
 from app.query.vector import Bools, Floats, Vector, empty, merged, stacked, unnamed, without_name
 
 SETS = frozenset({"and", "or", "unless"})
+
+
+class Operator(Protocol):
+    """What a node says of the operator between its sides."""
+
+    @property
+    def op(self) -> str:
+        """The operator."""
+
+    @property
+    def matching(self) -> Matching:
+        """How series find each other."""
+
+    @property
+    def return_bool(self) -> bool:
+        """Whether a comparison gives 0 or 1."""
 
 
 def scalars(op: str, left: Floats, right: Floats) -> Floats:
@@ -21,7 +39,7 @@ def scalars(op: str, left: Floats, right: Floats) -> Floats:
 
 
 def vector_and_scalar(
-    node: Binary, vector: Vector, scalar: Floats, swapped: bool, operate: Operation | None = None
+    node: Operator, vector: Vector, scalar: Floats, swapped: bool, operate: Operation | None = None
 ) -> Vector:
     """One side a vector; `swapped` when the scalar is on the left. `operate` is what to do where not all are floats."""
     own, other = cells_of(vector), Cells(scalar[None, :], np.ones((1, len(scalar)), bool))
@@ -41,7 +59,7 @@ def _signature(labels: Labels, matching: Matching) -> Labels:
     return tuple(p for p in labels if p[0] != METRIC_NAME and p[0] not in matching.labels)
 
 
-def sets(node: Binary, left: Vector, right: Vector) -> Vector:
+def sets(node: Operator, left: Vector, right: Vector) -> Vector:
     """and, or, unless."""
     there: dict[Labels, Bools] = {}
     base = left if node.op == "or" else right
@@ -61,7 +79,7 @@ def sets(node: Binary, left: Vector, right: Vector) -> Vector:
     return merged(stacked([left, right.where(right.present & ~matched(right)).compact()]))
 
 
-def vectors(node: Binary, left: Vector, right: Vector, operate: Operation | None = None) -> Vector:
+def vectors(node: Operator, left: Vector, right: Vector, operate: Operation | None = None) -> Vector:
     """Both sides vectors: series meet by signature. `operate` is what to do where not all are floats."""
     matching = node.matching
     many, one = (right, left) if matching.many == "right" else (left, right)

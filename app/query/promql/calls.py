@@ -117,17 +117,7 @@ def _of_histograms(of_one: Callable[[Histogram], float]) -> CallFunction:
 
 
 def _sort(descending: bool) -> CallFunction:
-    def function(e: Evaluator, node: Call, grid: Grid) -> Vector:
-        vector = e.floats(node.args[0], grid)
-        if grid.n != 1:
-            # a range query's answer has no order
-            return vector
-        values = vector.values[:, 0]
-        # NaN comes last both ways
-        order = np.lexsort((-values if descending else values, np.isnan(values)))
-        return vector.take(order)
-
-    return function
+    return lambda e, node, grid: functions.sorted_by_value(e.floats(node.args[0], grid), descending)
 
 
 def _sort_by_label(descending: bool) -> CallFunction:

@@ -108,6 +108,14 @@ def round_to(vector: Vector, nearest: Floats) -> Vector:
     return unnamed(Vector(vector.labels, np.floor(vector.values * inverse + 0.5) / inverse, vector.present))
 
 
+def sorted_by_value(vector: Vector, descending: bool) -> Vector:
+    """Ordered by the value of the one step there is, NaN last both ways; an answer of many steps has no order."""
+    if vector.steps != 1:
+        return vector
+    values = vector.values[:, 0]
+    return vector.take(np.lexsort((-values if descending else values, np.isnan(values))))
+
+
 def absent(labels: Labels, present: Bools) -> Vector:
     """1 at the steps where nothing is present."""
     somewhere: Bools = np.asarray(present.any(axis=0))[None, :]
