@@ -7,7 +7,7 @@ the bytes of a series' places are the key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +106,12 @@ class Tables:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._tables: list[SymbolTable] = []
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def __iter__(self) -> Iterator[SymbolTable]:
+        return iter(self._tables)
 
     def read(self, body: bytes, buffer: npt.NDArray[np.uint8], size: int, numbers: Numbers) -> tuple[SymbolTable, int]:
         """The table a request of `size` bytes begins with, and where it ends. `body` has something behind its end.

@@ -166,7 +166,7 @@ def test_clickhouse_errors_keep_their_code(service: ServiceProcess) -> None:
     [
         (b"\xff\xff", {"Content-Encoding": "snappy"}, 400),
         (b"", {"Content-Encoding": "gzip"}, 415),
-        (b"", {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}, 415),
+        (b"", {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v3.Request"}, 415),
         (b"", {"Content-Type": "application/json"}, 415),
     ],
 )

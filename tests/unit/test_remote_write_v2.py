@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import struct
 from collections.abc import Iterable
@@ -260,6 +261,49 @@ def test_tables_and_series_of_all_sizes_are_read() -> None:
     ]
     for body in (body_of(request), body_of(request, symbols)) * 3:
         assert everything(read(cache, body).batch) == wanted(request)
+
+
+def test_requests_of_any_length_are_read() -> None:
+    """More series than there is room for at first, in a body of more than one window."""
+    cache = new_cache()
+    for n in range(3):
+        request = _series(12_000 + n, NOW_MS + n)
+        assert everything(read(cache, body_of(request)).batch) == wanted(request)
+
+
+def test_more_tables_than_are_remembered() -> None:
+    """The tables met last are remembered, and one that was forgotten is read anew."""
+    cache = new_cache()
+    for n in range(400):
+        request = [Series({"__name__": "m", "i": str(n % 100)}, [(NOW_MS + n, n % 3 / 2, 0)])]
+        assert everything(read(cache, body_of(request)).batch) == wanted(request)
+    assert len(cache.tables) == 64
+
+
+def test_series_without_end_under_one_table_do_not_fill_the_memory() -> None:
+    """The bound on what is remembered holds for series told apart by the order of their labels alone."""
+    cache = WriteCache(SeriesRegistry(), Limits(cached_series=100))
+    names = [f"label_{i}" for i in range(8)]
+    for orders in (list(itertools.permutations(names))[start : start + 50] for start in range(0, 1000, 50)):
+        symbols = Symbols()
+        symbols("__name__", "m", *names, "x")
+        labels = [{"__name__": "m", **dict.fromkeys(order, "x")} for order in orders]
+        request = [Series(one, [(NOW_MS, 1.0, 0)]) for one in labels]
+        assert everything(read(cache, body_of(request, symbols)).batch) == wanted(request)
+        assert sum(len(table.refs or ()) for table in cache.tables) <= 150
+        assert len(cache.refs) <= 150
+
+
+def test_a_series_shorter_than_its_labels_is_refused() -> None:
+    """Label places met before do not hide that they go past the end of their series."""
+    cache = new_cache()
+    body = body_of([Series({"__name__": "m"}, [(NOW_MS, n, 0)]) for n in (1.0, 0.0)])
+    for _ in range(3):
+        read(cache, body)
+    short = body.replace(b"\x2a\x0d\x0a\x02\x01\x02", b"\x2a\x03\x0a\x02\x01\x02")
+    assert short != body
+    with pytest.raises(DecodeError):
+        read(cache, short)
 
 
 def test_a_stale_marker_keeps_its_bits() -> None:
