@@ -7,29 +7,53 @@ reaches the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
+
+from ingest.write_request import varint
 
 _WINDOW = 512 * 1024
 _MAX_LENGTH_BYTES = 4
 """Of a length: no body has 256 MiB."""
 
+_VARINT, _LENGTH = 0, 2
+_FIXED = {1: 8, 5: 4}
+
 Column = npt.NDArray[np.int64]
 
 
-def run(buffer: npt.NDArray[np.uint8], begin: int, size: int, tag: int) -> tuple[Column, Column, int]:
-    """(where the contents begin, where they end, where the run ends) of length-delimited fields of one tag at `begin`.
+def runs(buffer: npt.NDArray[np.uint8], begin: int, size: int, tag: int) -> Iterator[tuple[Column, Column]]:
+    """(where contents begin, where they end) of length-delimited fields of one tag that lie at `begin` and on.
 
-    The run ends past `size` when its last field does. `buffer` has some bytes behind `size`.
+    A part of them at a time, for the memory of it. The last one may end past `size`, where `buffer` goes on for some
+    bytes.
     """
-    contents, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     while begin < size and buffer[begin] == tag:
-        # a window at a time, for the memory of it
-        some, their_ends = _chained(buffer, begin, min(begin + _WINDOW, size), tag)
-        contents.append(some)
-        ends.append(their_ends)
-        begin = int(their_ends[-1])
-    return np.concatenate(contents), np.concatenate(ends), begin
+        contents, ends = _chained(buffer, begin, min(begin + _WINDOW, size), tag)
+        yield contents, ends
+        begin = int(ends[-1])
+
+
+def each(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """(tag, where its content begins, where it ends) of the length-delimited fields of a message, one by one.
+
+    Others are passed over. Raises ValueError, or IndexError where one is cut off, when it is no message.
+    """
+    pos = 0
+    while pos < len(body):
+        tag, begin = varint(body, pos)
+        wire_type = tag & 7
+        if not 8 <= tag < 2**32 or wire_type not in (_VARINT, _LENGTH, *_FIXED):
+            raise ValueError(f"no field begins at byte {pos}")
+        value, end = varint(body, begin) if wire_type in (_VARINT, _LENGTH) else (0, begin + _FIXED[wire_type])
+        begin, end = (end, end + value) if wire_type == _LENGTH else (begin, end)
+        if end > len(body):
+            raise ValueError(f"the field at byte {pos} goes past the end")
+        if wire_type == _LENGTH:
+            yield tag, begin, end
+        pos = end
 
 
 def _chained(buffer: npt.NDArray[np.uint8], begin: int, stop: int, tag: int) -> tuple[Column, Column]:

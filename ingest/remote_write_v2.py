@@ -1,10 +1,10 @@
 """Prometheus remote write 2.0: an uncompressed `io.prometheus.write.v2.Request` → one MetricBatch.
 
-As with 1.0, a request that repeats one before but for values and times is known by its other bytes. Of any other, a
-loop hops from series to series and looks up what names them: the bytes of their label places under a symbol table met
-before, else the numbers of their symbols (see `ingest.symbols`). Where their samples lie, and which metadata follows,
-NumPy finds for all of them at once. What is left in a series behind its samples (histograms, exemplars), and requests
-that are written in an unusual way, go through the protobuf library.
+As with 1.0, a request that repeats one before but for values and times is known by its other bytes. Of any other,
+NumPy finds where its series begin, looks up the refs by what names them (the bytes of their label places under a table
+of symbols met before, else the numbers of their symbols), and finds their samples and metadata, for all of them at
+once. What is left in a series behind its samples (histograms, exemplars), and requests that are written in an unusual
+way, go through the protobuf library.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from ingest import prompb_v2
 from ingest.batch import HistogramRows, MetricBatch
 from ingest.exemplars import MAX_LABEL_CHARACTERS, Exemplars, fits
 from ingest.families import Marks, family_of, kind_of, mark_of, metadata_of, read_marks
-from ingest.fields import run, slices
+from ingest.fields import each, runs, slices
 from ingest.layouts import SAMPLE_TAG, STARTED, USUAL, ZERO, ZERO_STARTED, Layouts, Places
 from ingest.native import from_remote_write
 from ingest.series import RefCache, SeriesRegistry
-from ingest.symbols import NO_NUMBER, Numbers, SymbolTable, Tables, places
+from ingest.symbols import NO_NUMBER, SYMBOL_TAG, Numbers, SymbolTable, Tables, check_count, read_places
 from ingest.write_request import Rejected, WriteRequest, checked_labels, shown
 
 _SERIES_TAG = 0x2A
-_LABELS_TAG = _RESERVED_TAG = 0x0A
+_LABELS_TAG = 0x0A
+_RESERVED_TAGS = (0x0A, 0x12, 0x1A)
 _FORMS = (USUAL, ZERO, STARTED, ZERO_STARTED)
 _FORM_OF_LENGTH = np.full(256, -1, np.int8)
 _FORM_OF_LENGTH[[form.length for form in _FORMS]] = range(len(_FORMS))
@@ -88,8 +89,8 @@ def decode_request(body: bytes, cache: WriteCache, limits: Limits) -> WriteReque
         if read is not None:
             return WriteRequest(MetricBatch(cache.index, known.places.refs, *read), Rejected())
     try:
-        return _read(body, cache, limits) or _read_by_library(body, cache, limits)
-    except (IndexError, ProtobufError) as error:
+        return _read(body, cache, limits) or _read_one_by_one(body, cache, limits)
+    except (IndexError, ValueError, ProtobufError) as error:
         raise DecodeError(f"not a Request: {error}") from None
 
 
@@ -98,31 +99,27 @@ def _read(body: bytes, cache: WriteCache, limits: Limits) -> WriteRequest | None
     size, padded = len(body), body + _AHEAD
     buffer = np.frombuffer(padded, np.uint8)
     table, at = cache.tables.read(padded, buffer, size, cache.numbers)
-    begins, ends, at = run(buffer, at, size, _SERIES_TAG)
-    if at > size:
-        raise DecodeError(f"not a Request: the series at byte {begins[-1]} goes past the end of the body")
-    if at < size:
-        return None
     reader = _Reader(body, padded, table, cache, limits)
-    if table.refs:
-        # label places of less than 128 bytes, as nearly all are
-        stops = (begins + 2 + buffer[begins + 1]).tolist()
-        refs = np.array([table.refs.get(key, -1) for key in slices(padded, begins.tolist(), stops)], np.int32)
-        known = refs >= 0
-        reader.series(refs[known], begins[known], ends[known])
-        begins, ends = begins[~known], ends[~known]
-    reader.new_series(begins, ends)
-    return reader.finish()
+    for begins, ends in runs(buffer, at, size, _SERIES_TAG):
+        at = int(ends[-1])
+        if at > size:
+            raise DecodeError(f"not a Request: the series at byte {begins[-1]} goes past the end of the body")
+        reader.all(begins, ends)
+    return reader.finish() if at == size else None
 
 
-def _read_by_library(body: bytes, cache: WriteCache, limits: Limits) -> WriteRequest:
-    if body[0] == _RESERVED_TAG:
-        raise DecodeError("not a Request: it has field 1, as a WriteRequest of remote write 1.0")
-    request = prompb_v2.Request.FromString(body)
-    table = SymbolTable.of(list(request.symbols), cache.numbers)
-    reader = _Reader(body, body, table, cache, limits)
-    for i, message in enumerate(request.timeseries):
-        reader.message(i, message)
+def _read_one_by_one(body: bytes, cache: WriteCache, limits: Limits) -> WriteRequest:
+    symbols = []
+    for tag, begin, end in each(body):
+        if tag in _RESERVED_TAGS:
+            raise DecodeError(f"not a Request: it has field {tag >> 3}, as a WriteRequest of remote write 1.0")
+        if tag == SYMBOL_TAG:
+            symbols.append(body[begin:end])
+            check_count(len(symbols))
+    reader = _Reader(body, body, SymbolTable.of(symbols, cache.numbers), cache, limits)
+    for tag, begin, end in each(body):
+        if tag == _SERIES_TAG:
+            reader.message(begin, prompb_v2.TimeSeries.FromString(body[begin:end]))
     decoded = reader.finish()
     assert decoded is not None  # only places can be wrong, and there are none
     return decoded
@@ -149,7 +146,20 @@ class _Reader:
 
     # --- many series at once
 
-    def new_series(self, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+    def all(self, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+        """Takes the series that begin and end at these places."""
+        if self._table.refs:
+            # label places of less than 128 bytes, as nearly all are
+            stops = (begins + 2 + self._buffer[begins + 1]).tolist()
+            get = self._table.refs.get
+            refs = np.array([get(key, -1) for key in slices(self._padded, begins.tolist(), stops)], np.int32)
+            known = refs >= 0
+            self._known(refs[known], begins[known], ends[known])
+            begins, ends = begins[~known], ends[~known]
+        if len(begins):
+            self._new(begins, ends)
+
+    def _new(self, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
         """Takes series whose label places say nothing yet."""
         sizes = self._buffer[begins + 1].astype(np.int64)
         stops = begins + 2 + sizes
@@ -159,7 +169,7 @@ class _Reader:
         begins, ends, sizes = begins[plain], ends[plain], sizes[plain]
         if not len(begins):
             return
-        found, bounds = places(self._buffer, begins + 2, sizes)
+        found, bounds = read_places(self._buffer, begins + 2, sizes)
         numbers = self._table.numbers_at(found)
         good = np.diff(bounds) % 2 == 0
         if numbers.max() == NO_NUMBER:
@@ -168,7 +178,7 @@ class _Reader:
         refs = self._resolve(numbers, bounds, begins, good)
         self._note(begins, sizes, refs)
         taken = refs >= 0
-        self.series(refs[taken], begins[taken], ends[taken])
+        self._known(refs[taken], begins[taken], ends[taken])
 
     def _resolve(
         self,
@@ -206,7 +216,7 @@ class _Reader:
                 known[self._padded[begin:stop]] = ref
         self._cache.tables.trim()
 
-    def series(self, refs: npt.NDArray[np.int32], begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+    def _known(self, refs: npt.NDArray[np.int32], begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
         """Takes series whose label places are first in them and have less than 128 bytes."""
         if not len(refs):
             return

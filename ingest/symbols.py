@@ -14,16 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import DecodeError
-from ingest.fields import run, slices
+from ingest.fields import runs, slices
 
 SYMBOL_TAG = 0x22
+MAX_SYMBOLS = 2**20
+"""What a request may have; more would take memory for nothing."""
+
 NO_NUMBER = 2**32 - 1
 """Of a symbol that is too long for one, and of places that are not in the table."""
 
 _MAX_TEXT_BYTES = 128 * 2**20
 _MAX_TABLES = 64
-_MAX_TABLE_BYTES = 4 * 2**20
-_MAX_ALL_BYTES = 16 * 2**20
+_MAX_TABLE_BYTES = 2**20
+_MAX_ALL_BYTES = 8 * 2**20
 _MAX_PLACE_BYTES = 4
 
 
@@ -73,9 +76,9 @@ class SymbolTable:
     refs: dict[bytes, int] | None = None
 
     @classmethod
-    def of(cls, symbols: Sequence[bytes], numbers: Numbers, raw: bytes = b"") -> SymbolTable:
+    def of(cls, symbols: Sequence[bytes], numbers: Numbers) -> SymbolTable:
         """The table of these symbols."""
-        return cls(symbols, np.array([*numbers.of(symbols), NO_NUMBER], np.uint32), raw)
+        return cls(symbols, np.array([*numbers.of(symbols), NO_NUMBER], np.uint32))
 
     def number(self, place: int) -> int:
         """The number of the symbol at a place."""
@@ -116,7 +119,7 @@ class Tables:
     def read(self, body: bytes, buffer: npt.NDArray[np.uint8], size: int, numbers: Numbers) -> tuple[SymbolTable, int]:
         """The table a request of `size` bytes begins with, and where it ends. `body` has something behind its end.
 
-        Raises DecodeError when it goes past the end.
+        Raises DecodeError when it goes past the end, or has too many symbols.
         """
         for i in reversed(range(len(self._tables))):
             table = self._tables[i]
@@ -124,10 +127,14 @@ class Tables:
                 self._tables.append(self._tables.pop(i))
                 table.refs = {} if table.refs is None else table.refs
                 return table, len(table.raw)
-        begins, ends, end = run(buffer, 0, size, SYMBOL_TAG)
-        if end > size:
-            raise DecodeError(f"not a Request: the symbol at byte {begins[-1]} goes past the end of the body")
-        symbols = slices(body, begins.tolist(), ends.tolist())
+        symbols: list[bytes] = []
+        end = 0
+        for begins, ends in runs(buffer, 0, size, SYMBOL_TAG):
+            symbols += slices(body, begins.tolist(), ends.tolist())
+            end = int(ends[-1])
+            if end > size:
+                raise DecodeError(f"not a Request: the symbol at byte {begins[-1]} goes past the end of the body")
+            check_count(len(symbols))
         table = SymbolTable.of(symbols, numbers)
         if symbols and end <= _MAX_TABLE_BYTES:
             table.raw = body[:end]
@@ -147,7 +154,13 @@ class Tables:
         del self._tables[: len(self._tables) - kept]
 
 
-def places(
+def check_count(symbols: int) -> None:
+    """Raises DecodeError for more symbols than a request may have."""
+    if symbols > MAX_SYMBOLS:
+        raise DecodeError(f"a Request of more than {MAX_SYMBOLS} symbols")
+
+
+def read_places(
     buffer: npt.NDArray[np.uint8], begins: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
     """(places, bounds) of packed varints: those of part i are places[bounds[i]:bounds[i + 1]].

@@ -52,10 +52,11 @@ def histograms_of(batch: MetricBatch) -> list[Row]:
 
 
 def exemplars_of(batch: MetricBatch) -> list[Row]:
-    """(labels, timestamp, (value, own labels)) of every exemplar, sorted."""
+    """(labels, timestamp, (value bits, own labels)) of every exemplar, sorted."""
     rows = batch.exemplars
     columns = (rows.refs.tolist(), rows.ts_ms.tolist(), rows.values.tolist(), rows.labels)
-    return sorted((batch.index.labels[ref], ts, (v, own)) for ref, ts, v, own in zip(*columns, strict=True))
+    found = zip(*columns, strict=True)
+    return sorted((batch.index.labels[ref], ts, (struct.pack("<d", v), own)) for ref, ts, v, own in found)
 
 
 def everything(batch: MetricBatch) -> tuple[list[Row], list[Row], list[Row]]:
@@ -70,7 +71,7 @@ def wanted(series: Iterable[Series]) -> tuple[list[Row], list[Row], list[Row]]:
         labels = labels_from(one.labels)
         rows[0].extend((labels, ts, struct.pack("<d", value)) for ts, value, _ in one.samples)
         rows[1].extend((labels, h.timestamp, repr(from_remote_write(h))) for h in one.histograms)
-        rows[2].extend((labels, ts, (value, labels_from(own))) for ts, value, own in one.exemplars)
+        rows[2].extend((labels, ts, (struct.pack("<d", v), labels_from(own))) for ts, v, own in one.exemplars)
     return sorted(rows[0]), sorted(rows[1]), sorted(rows[2])
 
 
@@ -490,11 +491,30 @@ def test_the_first_symbol_is_no_metadata() -> None:
     assert list(batch.metadata) == [Metadata("m", "counter", "", "")]
 
 
+def test_symbols_without_end_are_refused() -> None:
+    """A small block may hold more symbols than there is memory for."""
+    for body in (b"\x22\x00" * (2**20 + 1), b"\x3a\x00" + b"\x22\x00" * (2**20 + 1)):
+        with pytest.raises(DecodeError, match="more than 1048576 symbols"):
+            read(new_cache(), body)
+
+
+def test_fields_of_every_wire_type_are_passed_over() -> None:
+    """What is unknown is skipped by its wire type, also between the fields that are known."""
+    request = [Series({"__name__": "m"}, [(NOW_MS, 1.0, 0)])]
+    unknown = b"\x38\x80\x01" + b"\x39" + bytes(8) + b"\x3d" + bytes(4) + b"\x3a\x02ab"
+    assert everything(read(new_cache(), unknown + body_of(request) + unknown).batch) == wanted(request)
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"\xff",
         b"\x2a",
+        b"\x00\x00",
+        b"\x3b\x3c",
+        b"\x39abc",
+        b"\x3a\x05abc",
+        b"\x38\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         b"\x22",
         b"\x22\x05abc",
         b"\x2a\x05abc",
@@ -544,21 +564,25 @@ def test_damaged_bodies_never_raise_anything_else(noise: bytes, at: int) -> None
 @settings(max_examples=200, deadline=None)
 @given(requests, st.integers(0, 400), st.integers(0, 255))
 def test_a_changed_byte_means_the_same_to_every_way(request: list[Series], at: int, byte: int) -> None:
-    """A body with one byte changed is read as the library reads it, or refused where the library refuses it."""
-    whole = bytearray(body_of(request))
-    if at < len(whole):
-        whole[at] = byte
+    """A body with one byte changed is read the same by every way, or refused where the protobuf library refuses it."""
+    body = bytearray(body_of(request))
+    if at < len(body):
+        body[at] = byte
     cache, other = new_cache(), new_cache()
+    ways = [(decode_request, cache), (decode_request, cache), (remote_write_v2._read_one_by_one, other)]
     results: list[Any] = []
-    for one in (cache, cache, other):
+    for way, memory in ways:
         try:
-            way = remote_write_v2._read_by_library if one is other else decode_request
-            one.current()
-            decoded = way(bytes(whole), one, LIMITS)
+            memory.current()
+            decoded = way(bytes(body), memory, LIMITS)
             results.append((everything(decoded.batch), decoded.rejected.series))
-        except (DecodeError, ProtobufError):
+        except (DecodeError, ProtobufError, ValueError, IndexError):
             results.append("refused")
     assert results[0] == results[1] == results[2]
+    try:
+        prompb_v2.Request.FromString(bytes(body))
+    except ProtobufError:
+        assert results[0] == "refused"
 
 
 def _varint(n: int) -> bytes:
