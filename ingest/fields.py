@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from app.errors import DecodeError
 from ingest.write_request import varint
 
 _WINDOW = 512 * 1024
@@ -36,21 +37,21 @@ def runs(buffer: npt.NDArray[np.uint8], begin: int, size: int, tag: int) -> Iter
         begin = int(ends[-1])
 
 
-def each(body: bytes) -> Iterator[tuple[int, int, int]]:
-    """(tag, where its content begins, where it ends) of the length-delimited fields of a message, one by one.
+def each(body: bytes, message: str) -> Iterator[tuple[int, int, int]]:
+    """(tag, where its content begins, where it ends) of the length-delimited fields of a `message`, one by one.
 
-    Others are passed over. Raises ValueError, or IndexError where one is cut off, when it is no message.
+    Others are passed over. Raises DecodeError, or IndexError where one is cut off, when it is none.
     """
     pos = 0
     while pos < len(body):
         tag, begin = varint(body, pos)
         wire_type = tag & 7
         if not 8 <= tag < 2**32 or wire_type not in (_VARINT, _LENGTH, *_FIXED):
-            raise ValueError(f"no field begins at byte {pos}")
+            raise DecodeError(f"not a {message}: no field begins at byte {pos}")
         value, end = varint(body, begin) if wire_type in (_VARINT, _LENGTH) else (0, begin + _FIXED[wire_type])
         begin, end = (end, end + value) if wire_type == _LENGTH else (begin, end)
         if end > len(body):
-            raise ValueError(f"the field at byte {pos} goes past the end")
+            raise DecodeError(f"not a {message}: the field at byte {pos} goes past the end")
         if wire_type == _LENGTH:
             yield tag, begin, end
         pos = end

@@ -90,7 +90,7 @@ def decode_request(body: bytes, cache: WriteCache, limits: Limits) -> WriteReque
             return WriteRequest(MetricBatch(cache.index, known.places.refs, *read), Rejected())
     try:
         return _read(body, cache, limits) or _read_one_by_one(body, cache, limits)
-    except (IndexError, ValueError, ProtobufError) as error:
+    except (IndexError, ProtobufError) as error:
         raise DecodeError(f"not a Request: {error}") from None
 
 
@@ -110,14 +110,14 @@ def _read(body: bytes, cache: WriteCache, limits: Limits) -> WriteRequest | None
 
 def _read_one_by_one(body: bytes, cache: WriteCache, limits: Limits) -> WriteRequest:
     symbols = []
-    for tag, begin, end in each(body):
+    for tag, begin, end in each(body, "Request"):
         if tag in _RESERVED_TAGS:
             raise DecodeError(f"not a Request: it has field {tag >> 3}, as a WriteRequest of remote write 1.0")
         if tag == SYMBOL_TAG:
             symbols.append(body[begin:end])
             check_count(len(symbols))
     reader = _Reader(body, body, SymbolTable.of(symbols, cache.numbers), cache, limits)
-    for tag, begin, end in each(body):
+    for tag, begin, end in each(body, "Request"):
         if tag == _SERIES_TAG:
             reader.message(begin, prompb_v2.TimeSeries.FromString(body[begin:end]))
     decoded = reader.finish()
