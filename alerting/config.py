@@ -264,10 +264,11 @@ def check_alertmanager(path: Path) -> list[str]:
     Raises ConfigError as `load_alertmanager` does.
     """
     config = load_alertmanager(path)
-    return [f"{path}: {notice}" for notice in _notices(config)]
+    return [f"{path}: {notice}" for notice in notices(config)]
 
 
-def _notices(config: AlertmanagerConfig) -> list[str]:
+def notices(config: AlertmanagerConfig) -> list[str]:
+    """What is read and not acted upon yet, and what may surprise."""
     found: list[str] = []
     for i, receiver in enumerate(config.receivers):
         found += [f"receivers[{i}].{kind}: not sent yet (receiver {receiver.name!r})" for kind in receiver.unsent()]

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import APIRouter
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
+from alerting.config import notices
 from alerting.manager.manager import AlertManager
 from alerting.notify.build import build_notifiers
 from app.api.alertmanager import alertmanager_router
@@ -198,6 +199,8 @@ class Service:
         state = StateStore(pool)
         url = self.config.alerting.external_url or f"http://{self.config.http.listen}"
         alertmanager = self._loaded.alertmanager
+        for notice in notices(alertmanager):
+            log.warning("alerting.config: %s", notice)
         notifiers = build_notifiers(alertmanager, external_url=url)
         self.alerts = AlertManager(alertmanager, state, notifiers, external_url=url)
         await self._started("alert manager", self.alerts)

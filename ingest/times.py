@@ -1,11 +1,14 @@
-"""When a JSON record says it happened."""
+"""When a JSON record says it happened, and how far ahead of our clock that may be."""
 
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
+AHEAD_MS = 600_000
+"""Samples and lines of a later time than this from now are not taken: ten minutes, as in Prometheus and Loki."""
 TIME_KEYS = ("@timestamp", "date", "timestamp")
 """The keys Fluent Bit's outputs put a record's time under, in the order they are looked for."""
 
@@ -13,6 +16,11 @@ _ISO = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?\
 # a whole number this large is no longer seconds: 1973 in milliseconds, 5138 in seconds
 _MILLISECONDS_FROM = 100_000_000_000
 _NANOSECONDS_FROM = 100_000_000_000_000_000
+
+
+def latest_ns() -> int:
+    """The latest time that is taken now, in nanoseconds since the epoch."""
+    return time.time_ns() + AHEAD_MS * 1_000_000
 
 
 def take_time(record: dict[str, Any]) -> int | None:

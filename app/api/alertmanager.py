@@ -246,7 +246,8 @@ def _read_time(item: dict[str, Any], key: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        at.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{key} is no time: {str(value)[:40]!r}") from None
     if at.tzinfo is None:
         raise ValueError(f"{key} has no time zone: {value!r}")

@@ -95,13 +95,12 @@ def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) ->
     async def series(request: Request) -> Response:
         """Label sets of series."""
         p = await read(request)
-        selectors = _selectors(p)
-        if not selectors:
+        if not p.all("match[]"):
             raise BadQuery("no match[] parameter provided")
         limit = p.limit()
         return await gate.run(
             lambda: _listed(
-                [dict(s) for s in browser.series(selectors, _span(p), _one_more(limit))], limit, accepted(request)
+                [dict(s) for s in browser.series(_selectors(p), _span(p), _one_more(limit))], limit, accepted(request)
             )
         )
 
@@ -109,21 +108,21 @@ def _add_browsing(router: APIRouter, browser: SeriesBrowser, gate: QueryGate) ->
     async def labels(request: Request) -> Response:
         """Names of labels."""
         p = await read(request)
-        selectors, limit = _selectors(p), p.limit()
+        limit = p.limit()
         return await gate.run(
-            lambda: _listed(browser.label_names(selectors, _span(p), _one_more(limit)), limit, accepted(request))
+            lambda: _listed(browser.label_names(_selectors(p), _span(p), _one_more(limit)), limit, accepted(request))
         )
 
     @router.get("/label/{name:path}/values")
     async def label_values(request: Request, name: str) -> Response:
         """Values of a label."""
         p = await read(request)
-        plain, selectors, limit = unescape_label_name(name), _selectors(p), p.limit()
+        plain, limit = unescape_label_name(name), p.limit()
         if not plain:
             raise BadQuery(f'invalid label name: "{name}"')
         return await gate.run(
             lambda: _listed(
-                browser.label_values(plain, selectors, _span(p), _one_more(limit)), limit, accepted(request)
+                browser.label_values(plain, _selectors(p), _span(p), _one_more(limit)), limit, accepted(request)
             )
         )
 

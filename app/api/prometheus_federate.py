@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -35,7 +36,7 @@ def federate_router(
         """
         texts = (await read(request)).all("match[]")
         try:
-            selectors = [parse_selector(text) for text in texts]
+            selectors = await asyncio.to_thread(lambda: [parse_selector(text) for text in texts])
         except BadQuery as error:
             # plain text, as Prometheus answers here
             return Response(f"{error}\n", error.status, media_type="text/plain")

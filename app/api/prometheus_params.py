@@ -15,6 +15,7 @@ from app.durations import parse_duration_ms
 from app.errors import BadQuery
 
 _MAX_BODY = 4 * 2**20
+_MAX_FIELDS = 10_000
 # what Prometheus itself writes for the least and the greatest time
 _EXTREMES = {"-292273086-05-16T16:47:06Z": None, "292277025-08-18T07:12:54.999999999Z": None}
 _MAX_SECONDS = 9.2e14
@@ -72,7 +73,7 @@ class Parameters:
         text = self.get(name)
         if not text:
             return 0
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
             raise _invalid(name, "limit must be a non-negative number")
         return int(text)
 
@@ -87,9 +88,11 @@ async def read(request: Request) -> Parameters:
             if len(body) > _MAX_BODY:
                 raise BadQuery(f"the request body is larger than {_MAX_BODY} bytes")
         try:
-            found = parse_qs(body.decode(), keep_blank_values=True)
+            found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
         except UnicodeDecodeError:
             raise BadQuery("the form is not UTF-8") from None
+        except ValueError:
+            raise BadQuery(f"the form has more than {_MAX_FIELDS} fields") from None
     for name, value in request.query_params.multi_items():
         found.setdefault(name, []).append(value)
     return Parameters(found)

@@ -17,12 +17,12 @@ from app.errors import DecodeError, Overloaded, StoreError
 from app.telemetry import DROPPED, RECEIVED
 from ingest import remote_write, remote_write_v2
 from ingest.batch import MetricBatch
+from ingest.times import AHEAD_MS
 from ingest.write_request import WriteRequest, decompress
 from ingest.writer import Writer
 
 MEDIA_TYPE = "application/x-protobuf"
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
-_AHEAD_MS = 600_000
 _OUTSIDE = "older than store.retention.metrics, or over 10 minutes ahead"
 # a larger body would hold the event loop for more than about a millisecond
 _INLINE_BYTES = 128 * 1024
@@ -94,7 +94,7 @@ def remote_write_endpoint(
         try:
             decoded = await message.read(await read_body(request, limits.max_body_bytes), thread)
             now_ms = int(time.time() * 1000)
-            batch = decoded.batch.within(now_ms - retention_ms, now_ms + _AHEAD_MS)
+            batch = decoded.batch.within(now_ms - retention_ms, now_ms + AHEAD_MS)
             await keep(batch, message)
         except TooLarge as error:
             return PlainTextResponse(f"{error}\n", 413), None

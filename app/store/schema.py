@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 
 from app.config import Retention
@@ -17,6 +18,7 @@ _TTL = {
     "logs": ("ts", "logs"),
     "log_streams": ("last_seen", "logs"),
 }
+_TWO_DAYS_S = 2 * 86_400
 _BY_DAY = ("metric_samples", "metric_histograms", "metric_exemplars", "logs")
 """The tables partitioned by day, whose old days can be dropped whole."""
 # Of the embedded engine only; a server keeps its own defaults.
@@ -97,6 +99,9 @@ def apply_retention(pool: Pool, retention: Retention) -> None:
     present = {str(name): str(engine) for name, engine in engines.items()}
     for table, (column, signal) in _TTL.items():
         seconds = int(getattr(retention, signal)) // 1000
+        if table not in _BY_DAY:
+            # samples and lines go a whole day at a time, and must not outlive what says whose they are
+            seconds += _TWO_DAYS_S
         ttl = f"toDateTime({column}) + toIntervalSecond({seconds})"
         if f"TTL {ttl}" not in present.get(table, ""):
             pool.command(f"ALTER TABLE {table} MODIFY TTL {ttl} SETTINGS materialize_ttl_after_modify = 0")
@@ -107,7 +112,7 @@ def apply_retention(pool: Pool, retention: Retention) -> None:
 def enforce_size(pool: Pool, max_bytes: int) -> list[str]:
     """Drops the oldest days of samples and lines until the tables are within `max_bytes`; gives what was dropped.
 
-    The newest day of each table stays, whatever its size.
+    The newest day of each table stays, whatever its size. Days to come, of clocks that are wrong, go first.
     """
     rows = pool.query(
         "SELECT table, partition_id, toUInt64(sum(bytes_on_disk)) AS size FROM system.parts"
@@ -115,6 +120,8 @@ def enforce_size(pool: Pool, max_bytes: int) -> list[str]:
         " GROUP BY table, partition_id ORDER BY partition_id",
         {"tables": list(_BY_DAY)},
     ).to_pylist()
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y%m%d")
+    rows.sort(key=lambda row: row["partition_id"] <= tomorrow)
     newest = {row["table"]: row["partition_id"] for row in rows}
     total, dropped = sum(row["size"] for row in rows), []
     for row in rows:

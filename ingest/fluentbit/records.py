@@ -21,13 +21,13 @@ from ingest.batch import LogBatch
 from ingest.fluentbit.names import LABEL_NAMES, NAME_PARTS
 from ingest.fluentbit.severity import severity_of
 from ingest.series import RefCache, SeriesRegistry
+from ingest.times import latest_ns
 
 Record = Mapping[Any, Any]
 StreamKey = tuple[str, str, str, str, str]
 """Namespace, pod, container, stream, and the tag where there is no kubernetes metadata."""
 
 BODY_KEYS = ("log", "message", "msg")
-_MAX_TS_NS = 2**63 - 1
 _MAX_DEPTH = 32
 _POD_KEYS = {"namespace_name", "pod_name", "container_name", "host", "labels", "annotations"}
 _STREAM_LABELS = frozenset(("namespace", "pod", "container", "stream", "tag"))
@@ -77,8 +77,8 @@ def add_record(
     """
     if not isinstance(record, dict):
         raise DecodeError(f"a record is a {type(record).__name__}, not a map")
-    if not 0 <= ts_ns <= _MAX_TS_NS:
-        raise DecodeError(f"the time of a record is out of range: {ts_ns} ns since the epoch")
+    if not 0 <= ts_ns <= latest_ns():
+        raise DecodeError(f"the time of a record is out of range, before 1970 or over 10 minutes ahead: {ts_ns} ns since the epoch")
     kubernetes = record.get("kubernetes")
     pod = _pod(cache, tag, kubernetes) if type(kubernetes) is dict else None
     if pod is None:

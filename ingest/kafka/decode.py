@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from ingest.otlp.metrics import decode_metrics
 from ingest.otlp.outcome import Rejections
 from ingest.otlp.wire import Encoding, parse
 from ingest.remote_write import WriteCache, decode_write_request
-from ingest.times import take_time
+from ingest.times import AHEAD_MS, take_time
 from ingest.write_request import decompress
 from ingest.writer import Writer
 
@@ -108,7 +109,11 @@ class Decoder:
             return ""
         if topic.format == "prometheus_remote_write":
             request = decode_write_request(self._unpacked(record.value), self._series, self._limits)
-            fetched.metrics.append(request.batch)
+            kept = request.batch.within(0, int(time.time() * 1000) + AHEAD_MS)
+            fetched.metrics.append(kept)
+            outside = len(request.batch) - len(kept)
+            if outside:
+                return f"{outside} samples before 1970 or over 10 minutes ahead"
             return f"{request.rejected.series} series: {request.rejected.first}" if request.rejected.series else ""
         encoding: Encoding = "json" if topic.format == "otlp_json" else "proto"
         rejected = (

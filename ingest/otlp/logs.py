@@ -17,6 +17,7 @@ from ingest.fluentbit.severity import normal_severity
 from ingest.otlp.naming import label_name
 from ingest.otlp.outcome import Rejections
 from ingest.otlp.values import flat_pairs, text_of
+from ingest.times import latest_ns
 
 STREAM_ATTRIBUTES = frozenset(
     {
@@ -47,7 +48,6 @@ UNKNOWN_SERVICE = "unknown_service"
 """The service_name of a stream whose resource tells none, as in Loki: a stream must have a label to be found by."""
 
 _SEVERITIES = ("trace", "debug", "info", "warn", "error", "fatal")
-_LAST_NS = 2**63 - 1
 
 
 def decode_logs(
@@ -115,8 +115,8 @@ def _add(
 ) -> None:
     """Adds one record; what was done to it is told in `rejected`. Raises ValueError when it cannot be taken."""
     ts_ns = record.time_unix_nano or record.observed_time_unix_nano or now_ns
-    if ts_ns > _LAST_NS:
-        raise ValueError(f"a log record with the time {ts_ns} ns")
+    if ts_ns > latest_ns():
+        raise ValueError(f"a log record with the time {ts_ns} ns, more than 10 minutes ahead")
     body = text_of(record.body)
     attributes = dict(scope)
     if record.attributes:

@@ -29,9 +29,9 @@ from ingest.otlp.outcome import Rejections
 from ingest.otlp.points import NO_VALUE, READERS, DataField, Part
 from ingest.otlp.resource import identity_labels, target_info_labels
 from ingest.otlp.values import pairs
+from ingest.times import latest_ns
 
 _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-_LAST_NS = 2**63 - 1
 _TARGET_INFO_EVERY_NS = 150 * 10**9
 """Half of PromQL's lookback: a batch that spans more time gets target_info often enough to be found all along."""
 _TARGET_INFO_MOST = 1000
@@ -83,6 +83,7 @@ class _Reader:
     def __init__(self, generation: Generation, limits: Limits, received_ns: int) -> None:
         self._cache = generation
         self._received_ns = received_ns
+        self._latest_ns = latest_ns()
         self._limits = limits
         self._rejected = Rejections()
         self._metadata: dict[str, Metadata] = {}
@@ -149,8 +150,8 @@ class _Reader:
         for point in points:
             ts_ns, flags = point.time_unix_nano or self._received_ns, point.flags
             try:
-                if ts_ns > _LAST_NS:
-                    raise ValueError(f"a data point with the time {ts_ns} ns")
+                if ts_ns > self._latest_ns:
+                    raise ValueError(f"a data point with the time {ts_ns} ns, more than 10 minutes ahead")
                 values = read(point)
                 key = (number, point.SerializeToString())
                 refs, exemplars = get(key), no_exemplars
@@ -178,8 +179,8 @@ class _Reader:
         for point in points:
             ts_ns = point.time_unix_nano or self._received_ns
             try:
-                if ts_ns > _LAST_NS:
-                    raise ValueError(f"a data point with the time {ts_ns} ns")
+                if ts_ns > self._latest_ns:
+                    raise ValueError(f"a data point with the time {ts_ns} ns, more than 10 minutes ahead")
                 exemplars = take_exemplars(point, ts_ns, self._exemplars)
                 found = read_exponential(point)
                 key = (family.number, point.SerializeToString())

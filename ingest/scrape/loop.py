@@ -25,6 +25,7 @@ from ingest.scrape.headers import FetchError
 from ingest.scrape.page import Page, PageReader, PageRefused
 from ingest.scrape.target import Target, resolver
 from ingest.series import SeriesIndex
+from ingest.times import AHEAD_MS
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ REPORT_NAMES = (
 LARGE_PAGE_BYTES = 200_000
 """Pages above this are read in a thread, as is the first: they take more than a millisecond."""
 SLOT_TOLERANCE_MS = 2.0
-MAX_AHEAD_MS = 600_000
 """A sample whose own timestamp is further in the future is dropped, as Prometheus does."""
 
 _OUT_OF_BOUNDS = DROPPED.labels("scrape", "out_of_bounds")
@@ -210,11 +210,11 @@ class ScrapeLoop:
             values = np.concatenate([values, _stale(len(gone))])
         times = np.full(len(refs), ts_ms, np.int64)
         metadata = page.metadata if page else ()
-        exemplars = exemplar_rows(page.exemplars, ts_ms, ts_ms + MAX_AHEAD_MS) if page else NO_EXEMPLARS
+        exemplars = exemplar_rows(page.exemplars, ts_ms, ts_ms + AHEAD_MS) if page else NO_EXEMPLARS
         if page is None or page.ts_ms is None:
             return MetricBatch(index, refs, times, values, metadata, exemplars=exemplars)
         times[: len(page.ts_ms)] = np.where(page.ts_ms == NO_TIME, ts_ms, page.ts_ms)
-        fine = (times >= 0) & (times <= ts_ms + MAX_AHEAD_MS)
+        fine = (times >= 0) & (times <= ts_ms + AHEAD_MS)
         if not fine.all():
             _OUT_OF_BOUNDS.inc(int(len(fine) - np.count_nonzero(fine)))
             refs, times, values = refs[fine], times[fine], values[fine]

@@ -296,3 +296,21 @@ def test_what_absent_is_absent_of(embedded_pool: Pool) -> None:
     assert [engine.instant(query, T0).labels for query in queries] == [[(("a", "y"), ("b", "1"))], [()], [()]]
     negative = ('absent(m{a!="z",a="y",b="1"})', 'absent_over_time(m{a!~"z",a="y"}[1m])', 'absent(m{a!="",a="y"})')
     assert [engine.instant(query, T0).labels for query in negative] == [[(("b", "1"),)], [()], [(("a", "y"),)]]
+
+
+def test_series_that_are_gone_do_not_count(embedded_pool: Pool) -> None:
+    """Only labels of series with samples in the query's time are read: churn does not make a metric unanswerable."""
+    gone = {series("churned", pod=f"old-{i}"): [(T0 - 86_400_000, 1.0)] for i in range(30)}
+    put(embedded_pool, {**gone, series("churned", pod="new"): [(T0, 2.0)]})
+    engine = PromQLEngine(embedded_pool, Limits(query_max_series=10))
+    assert engine.instant("churned", T0).labels == [series("churned", pod="new")]
+    assert engine.instant("sum by (pod) (churned)", T0).labels == [(("pod", "new"),)]
+
+
+@pytest.mark.parametrize("push_down", [True, False])
+def test_samples_held_at_once_are_bounded(embedded_pool: Pool, push_down: bool) -> None:
+    """Raw samples count against the memory of a query, and the refusal names the limit."""
+    put(embedded_pool, {series("many", i="1"): [(T0 + i, 0.0) for i in range(5000)]})
+    small = PromQLEngine(embedded_pool, Limits(query_max_memory=100_000), push_down=push_down, compiled=True)
+    with pytest.raises(QueryLimit, match=r"limits\.query_max_memory = 100000 bytes"):
+        small.instant("quantile_over_time(0.5, many[1h])", T0 + 5000)

@@ -49,7 +49,7 @@ def test_retention_is_a_ttl_that_follows_the_configuration(store_pool: Pool) -> 
         apply_retention(store_pool, Retention.model_validate({"metrics": f"{days}d", "logs": "7d"}))
         found = tables(store_pool)
         assert f"TTL toDateTime(ts) + toIntervalSecond({days * 86400})" in found["metric_samples"]
-        assert f"TTL toDateTime(last_seen) + toIntervalSecond({days * 86400})" in found["metric_series"]
+        assert f"TTL toDateTime(last_seen) + toIntervalSecond({(days + 2) * 86400})" in found["metric_series"]
         assert "TTL toDateTime(ts) + toIntervalSecond(604800)" in found["logs"]
 
 
@@ -82,3 +82,16 @@ def test_the_oldest_days_go_when_there_is_too_much(store_pool: Pool) -> None:
     enforce_size(store_pool, 1)
     assert store_pool.command(days) == 1
     assert store_pool.command("SELECT max(toDate(ts)) = toDate(now('UTC')) FROM metric_samples") == 1
+
+
+def test_a_day_to_come_goes_before_those_that_were(embedded_pool: Pool) -> None:
+    """A sample of a clock that is years ahead does not make today the oldest day."""
+    embedded_pool.command(
+        "INSERT INTO metric_samples (metric, series_id, ts, value) SELECT 'm', rand64(),"
+        " now64(3) + toIntervalDay(if(number % 3 = 0, 7000, -(number % 3))), rand64() FROM numbers(30000)"
+    )
+    dropped = enforce_size(embedded_pool, 1)
+    ahead = "SELECT count() FROM metric_samples WHERE ts > now64(3) + toIntervalDay(1)"
+    assert embedded_pool.command(ahead) == 0
+    assert embedded_pool.command("SELECT uniqExact(toDate(ts)) FROM metric_samples") == 1
+    assert len(dropped) == 2

@@ -43,6 +43,11 @@ class SeriesCatalog:
         except KeyError:
             return None
 
+    def unknown(self, ids: npt.NDArray[np.uint64]) -> list[int]:
+        """Those whose labels are not known yet."""
+        known = self._known
+        return [i for i in ids.tolist() if i not in known]
+
     def learn(self, rows: pa.Table) -> None:
         """Remembers rows of (series_id, name, pairs)."""
         found: dict[int, Labels] = {}

@@ -19,6 +19,10 @@ from app.query.promql.places import line_and_column
 _MOST_NOTES = 10
 _CELL_BYTES = 9
 """A value and its presence."""
+_SAMPLE_BYTES = 32
+"""A time and a value, and once more while parts are put together."""
+WINDOW_BYTES = 170
+"""A window over raw samples, as functions on arrays work on it."""
 _HISTOGRAM_BYTES = 1024
 """A native histogram of some twenty buckets."""
 _CHECKED_EVERY = 256
@@ -106,13 +110,13 @@ class Context:
         if self.samples > self.limits.query_max_samples:
             raise self._too_many_samples()
 
-    def check_size(self, series: int, steps: int) -> None:
+    def check_size(self, series: int, steps: int, cell_bytes: int = _CELL_BYTES) -> None:
         """Raises QueryLimit when a vector of this size may not be held, QueryTimeout when time is over.
 
         Raises Overloaded when the queries that run would hold too much together.
         """
         self.remaining_s()
-        size = series * steps * _CELL_BYTES
+        size = series * steps * cell_bytes
         if series > self.limits.query_max_series:
             raise QueryLimit(
                 f"the query selects {series} series, more than limits.query_max_series = {self.limits.query_max_series}"
@@ -120,6 +124,18 @@ class Context:
         if size > self.limits.query_max_memory:
             raise QueryLimit(
                 f"the query needs {series} series at {steps} steps in memory, more than"
+                f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
+            )
+        query = running.current()
+        if query is not None:
+            query.hold(size)
+
+    def check_samples(self, n: int) -> None:
+        """Raises QueryLimit when so many raw samples may not be held at once; otherwise as `check_size`."""
+        size = n * _SAMPLE_BYTES
+        if size > self.limits.query_max_memory:
+            raise QueryLimit(
+                f"the query needs {n} samples in memory at once, more than"
                 f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
             )
         query = running.current()

@@ -134,7 +134,12 @@ class KernelLeaves:
 
     def samples(self, selector: Selector, after_ms: int, until_ms: int, stale: bool, context: Context) -> Points:
         """The raw samples in (after_ms, until_ms], one at each time, with or without `stale` markers."""
-        parts = list(self._each(_Read(selector, after_ms, until_ms, stale), context, lambda samples: samples))
+        parts: list[Points] = []
+        held = 0
+        for part in self._each(_Read(selector, after_ms, until_ms, stale), context, lambda samples: samples):
+            held += len(part.ts_ms)
+            context.check_samples(held)
+            parts.append(part)
         if len(parts) == 1:
             return parts[0]
         sizes = np.concatenate([np.diff(p.offsets) for p in parts])

@@ -57,6 +57,8 @@ SLIDING = frozenset({"rate", "increase"})
 _NEVER_NEGATIVE = frozenset({"changes", "count_over_time", "increase", "irate", "rate", "resets"})
 """Functions whose values lose nothing when they are added plainly."""
 _ILL_CONDITIONED = 1e15
+_LABELS_AT_ONCE = 20_000
+"""Series whose labels one statement reads: of those there are samples of, not of all that ever were."""
 PUSHED_AGGREGATIONS = frozenset(_PUSHED)
 
 _NOT_STALE = f"reinterpretAsUInt64(value) != {STALE_BITS}"
@@ -245,13 +247,16 @@ class LeafSource:
     def _labels(self, ids: npt.NDArray[np.uint64], selector: Selector, context: Context) -> list[Labels]:
         labels = self._catalog.lookup(ids)
         if labels is None:
-            parameters = Parameters()
-            sql = (
-                "-- PromQL: labels of the selected series\n"
-                "SELECT series_id, toString(any(metric)) AS name, any(labels) AS pairs\nFROM metric_series\n"
-                f"WHERE {series_condition(selector, parameters)}\nGROUP BY series_id"
-            )
-            self._catalog.learn(self._query(sql, parameters, context))
+            new = self._catalog.unknown(ids)
+            for first in range(0, len(new), _LABELS_AT_ONCE):
+                parameters = Parameters()
+                some = parameters.add(new[first : first + _LABELS_AT_ONCE], "Array(UInt64)")
+                sql = (
+                    "-- PromQL: labels of the selected series\n"
+                    "SELECT series_id, toString(any(metric)) AS name, any(labels) AS pairs\nFROM metric_series\n"
+                    f"WHERE {series_condition(selector, parameters)} AND series_id IN {some}\nGROUP BY series_id"
+                )
+                self._catalog.learn(self._query(sql, parameters, context))
             labels = self._catalog.lookup(ids)
         if labels is None:
             raise QueryFailed("the store holds samples of a series it has no labels of")

@@ -11,6 +11,7 @@ from app.errors import BadQuery
 from app.labels import Labels
 from app.query.grid import Grid
 from app.query.promql.ast import Call, Node, Range, Subquery
+from app.query.promql.context import WINDOW_BYTES
 from app.query.promql.functions import absent, check_factor, labels_of_absent
 from app.query.promql.histogram import check_quantile
 from app.query.promql.histograms.over_time import EDGES, HINTED, over_time, unhinted
@@ -48,7 +49,7 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     hints = node.name in HINTED or (evaluator.context.adds_histograms and node.name in EDGES)
     before_ms = BASELINE_MS if node.name == "increase_exact" else 0
     samples, ends = evaluator.samples(source, grid, before_ms, hints)
-    evaluator.context.check_size(len(samples), grid.n)
+    evaluator.context.check_size(len(samples), ends.n, WINDOW_BYTES)
     # windows that stand still (@) are evaluated at every step only where parameters may move
     still = ends.n != grid.n
     times = np.repeat(ends.times, grid.n) if still and parameters else ends.times
