@@ -31,12 +31,13 @@ class Output(StrEnum):
 
 
 class Entry(NamedTuple):
-    """A line as the API gives it; `labels` and `attributes` are JSON, so that lines can be compared and counted."""
+    """A line as the API gives it; all labels are JSON, so that lines can be compared and counted."""
 
     ts_ns: int
     text: str
     labels: str
     attributes: str
+    parsed: str
 
 
 def register(app: typer.Typer) -> None:
@@ -126,8 +127,9 @@ def fetch(http: httpx.Client, logql: str, start_ns: int, end_ns: int, limit: int
 
 
 def _entry(labels: dict[str, str], value: list[Any]) -> Entry:
-    attributes = value[2].get("structuredMetadata", {}) if len(value) > 2 else {}
-    return Entry(int(value[0]), value[1], json.dumps(labels, sort_keys=True), json.dumps(attributes, sort_keys=True))
+    beside = value[2] if len(value) > 2 else {}
+    kinds = (labels, beside.get("structuredMetadata", {}), beside.get("parsed", {}))
+    return Entry(int(value[0]), value[1], *(json.dumps(kind, sort_keys=True) for kind in kinds))
 
 
 def _print(entries: list[Entry], output: Output) -> None:
@@ -143,4 +145,5 @@ def _as_json(entry: Entry) -> str:
         "labels": json.loads(entry.labels),
         "attributes": json.loads(entry.attributes),
     }
-    return json.dumps(fields, ensure_ascii=False)
+    parsed = json.loads(entry.parsed)
+    return json.dumps({**fields, "parsed": parsed} if parsed else fields, ensure_ascii=False)

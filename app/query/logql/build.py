@@ -44,7 +44,9 @@ from app.query.promql.ast import Grouping, Matching
 
 _WITH_PARAMETER = ("topk", "bottomk")
 SORTS = ("sort", "sort_desc")
-_MAX_STAGES = 30
+_MAX_STAGES = 20
+_MAX_PARSERS = 4
+"""All stages are one statement, and what the engine needs to understand one grows faster than the statement does."""
 _MAX_OPERATIONS = 200
 _SETS = ("and", "or", "unless")
 _Names = tuple[str, ...]
@@ -219,10 +221,11 @@ class Builder(Transformer[Token, Any]):
         return self._lines(query, query.stages)
 
     def _lines(self, selector: ast.LogQuery, stages: tuple[Stage, ...]) -> ast.LogQuery:
-        if len(stages) > _MAX_STAGES:
-            raise BadQuery(
-                f"a pipeline has at most {_MAX_STAGES} stages, and here are {len(stages)}", selector.position
-            )
+        steps = sum(len(stage.formats) if isinstance(stage, LabelFormat) else 1 for stage in stages)
+        parsers = sum(stage.parses for stage in stages)
+        for found, most, what in ((steps, _MAX_STAGES, "stages"), (parsers, _MAX_PARSERS, "parsers")):
+            if found > most:
+                raise BadQuery(f"a pipeline has at most {most} {what}, and here are {found}", selector.position)
         return replace(selector, stages=stages)
 
     def offset(self, _word: Token, *rest: Token) -> _Offset:

@@ -164,10 +164,10 @@ class LogQLEngine:
 
 
 def _ordered(node: Expr) -> bool:
-    """Whether the series of an answer of one step have an order of their own."""
+    """Whether the series of an answer of one step have an order of their own: where anything is sorted, as in Loki."""
     match node:
         case VectorAggregation():
-            return node.op in SORTS or node.parameter is not None
+            return node.op in SORTS or _ordered(node.expr)
         case Binary():
             return _ordered(node.left) or _ordered(node.right)
         case LabelReplace():

@@ -1,33 +1,34 @@
-"""Names that parsers find, as label names: in SQL, and as Loki makes them."""
+"""Names that parsers find, made label names as Loki makes them; in SQL.
+
+Fields are Array(Tuple(String, String)), a name and a value each.
+"""
 
 from __future__ import annotations
 
 from app.query.logql.rows import literal
 
-_GOOD = literal("^[a-zA-Z_][a-zA-Z0-9_]*$")
+_GOOD = literal("^[a-zA-Z0-9_]+$")
 _BAD_LETTERS = literal("[^a-zA-Z0-9_]")
-_AFTER_UNDERSCORE = literal(r"_\1")
 _SPACE_AROUND = literal(r"^[ \t-\r]+|[ \t-\r]+$")
 
 
-def as_label(name: str) -> str:
-    """SQL of a label name made of the name in some SQL: '' where nothing is left of it."""
-    return f"if(match({name}, {_GOOD}), {name}, {_led(_letters(name))})"
+def as_labels(fields: str) -> str:
+    """Fields under names that labels can have: '' where nothing is left of a name."""
+    return not_numbers(as_parts(fields))
 
 
-def as_label_part(name: str) -> str:
-    """SQL of what follows an underscore in a label name; it may begin with a digit."""
-    return f"if(match({name}, {_GOOD}), {name}, {_letters(name)})"
+def as_parts(fields: str) -> str:
+    """Fields under names that can follow an underscore in a label's name: they may begin with a digit."""
+    letters = f"replaceRegexpAll(replaceRegexpAll(f.1, {_SPACE_AROUND}, ''), {_BAD_LETTERS}, '_')"
+    return f"arrayMap(f -> (if(match(f.1, {_GOOD}), f.1, {letters}), f.2), {fields})"
 
 
-def joined(prefix: str, part: str) -> str:
-    """SQL of two parts of a label name with an underscore between; a part that is empty is left out."""
-    return f"multiIf({prefix} = '', {_led(part)}, {part} = '', {prefix}, concat({prefix}, '_', {part}))"
+def not_numbers(fields: str) -> str:
+    """Fields with an underscore before names that begin with a digit."""
+    return f"arrayMap(f -> (if(f.1 >= '0' AND f.1 < ':', concat('_', f.1), f.1), f.2), {fields})"
 
 
-def _letters(name: str) -> str:
-    return f"replaceRegexpAll(replaceRegexpAll({name}, {_SPACE_AROUND}, ''), {_BAD_LETTERS}, '_')"
-
-
-def _led(name: str) -> str:
-    return f"replaceRegexpOne({name}, '^([0-9])', {_AFTER_UNDERSCORE})"
+def below(prefix: str, fields: str) -> str:
+    """Fields of an object under the object's name and their own, with an underscore between where both are some."""
+    between = f"if({prefix} = '' OR f.1 = '', '', '_')"
+    return f"arrayMap(f -> (concat({prefix}, {between}, f.1), f.2), {as_parts(fields)})"

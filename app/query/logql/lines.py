@@ -9,6 +9,8 @@ from app.query.logql.ast import LogQuery
 from app.query.logql.pipeline import DEEP, names_read, selected, split
 from app.query.logql.result import Line, LogResult
 from app.query.logql.rows import IDS
+from app.query.logql.stages.label_filter import LabelFilter
+from app.query.logql.stages.line_filter import LineFilter
 from app.query.promql.conditions import Parameters
 from app.query.promql.context import Context
 from app.store.client import Pool
@@ -48,8 +50,9 @@ def _sql(query: LogQuery, start_ns: int, end_ns: int, limit: int, order: str, pa
     for stage in stages[: last + 1]:
         stage.apply(rows)
     rows = rows.first_as_written(order, limit, None, IDS)
-    for stage in stages:
-        stage.apply(rows)
+    for number, stage in enumerate(stages):
+        if number > last or not (isinstance(stage, LineFilter) or (isinstance(stage, LabelFilter) and stage.certain)):
+            stage.apply(rows)
     rows.join()
     columns = (
         f"toUnixTimestamp64Nano(ts) AS ns, {rows.line} AS line, {rows.stream} AS stream, {rows.meta} AS meta,"

@@ -63,6 +63,7 @@ class Rows:
         self.parsed = self.error = self.details = self.sample = ""
         self._streams = streams
         self._source = "logs"
+        self._steps: list[tuple[str, str]] = []
         self._conditions = conditions
         self._made = 0
         self._names_placeholder = ""
@@ -87,7 +88,7 @@ class Rows:
         """The first rows in an order as they were before any stage, to go through the stages once more."""
         self._wrap(f"SELECT {_COLUMNS}", f"ORDER BY {order}\nLIMIT {limit:d}")
         rows = Rows(self._streams, [], names, ids, self.parameters)
-        rows._source = self._source
+        rows._source, rows._steps, rows._made = self._source, self._steps, self._made
         return rows
 
     def grouped(self, select: str, by: str) -> None:
@@ -96,15 +97,19 @@ class Rows:
 
     def sql(self, select: str, tail: str = "") -> str:
         """The whole statement."""
-        return self._layer(f"SELECT {select}", tail)
+        steps = ",\n".join(f"{name} AS (\n{textwrap.indent(layer, '  ')}\n)" for name, layer in self._steps)
+        return (
+            f"WITH {steps}\n{self._layer(f'SELECT {select}', tail)}" if steps else self._layer(f"SELECT {select}", tail)
+        )
 
     def _layer(self, head: str, tail: str) -> str:
         where = "WHERE " + "\n  AND ".join(self._conditions) if self._conditions else ""
         return "\n".join(part for part in (head, f"FROM {self._source}", where, tail) if part)
 
     def _wrap(self, head: str, tail: str = "") -> None:
-        layer = self._layer(head, tail)
-        self._source = f"(\n{textwrap.indent(layer, '  ')}\n)"
+        # named one after another rather than within each other: the engine's parser goes only so deep
+        self._steps.append((f"step_{len(self._steps) + 1}", self._layer(head, tail)))
+        self._source = self._steps[-1][0]
         self._conditions = []
 
     @property
@@ -180,14 +185,15 @@ class Rows:
         errors = f"map('{ERROR}', {self.error}, '{ERROR_DETAILS}', {self.details})"
         return f"mapConcat({found}, mapFilter((k, v) -> v != '', {errors}))"
 
-    def fail(self, condition: str, error: str, details: str) -> None:
-        """Marks lines with an error: SQL for when, a name of ours, and SQL for the details."""
-        before = self.error, self.details
-        text = literal(error)
-        self.error, self.details = self.add(
-            error=f"if({condition}, {text}, {before[0] or literal('')})",
-            details=f"if({condition}, {details}, {before[1] or literal('')})",
+    def fail(self, condition: str, error: str, details: str, **columns: str) -> list[str]:
+        """Marks lines with an error: SQL for when, a name of ours, and SQL for the details. Other columns as `add`."""
+        before = self.error or literal(""), self.details or literal("")
+        self.error, self.details, *others = self.add(
+            error=f"if({condition}, {literal(error)}, {before[0]})",
+            details=f"if({condition}, {details}, {before[1]})",
+            **columns,
         )
+        return others
 
     def taken(self, name: str) -> str:
         """Whether the stream or the attributes have a label of a name, which is SQL."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from app.query.logql.label_names import as_label, as_label_part, joined
+from app.query.logql.label_names import as_labels, below, not_numbers
 from app.query.logql.rows import Rows, literal
 from app.query.logql.stages.stage import Stage
 
@@ -13,6 +14,7 @@ MALFORMED = literal("Malformed JSON error")
 MAX_DEPTH = 10
 """How deep an object may lie in others for its fields to be found."""
 _EMPTY_OBJECT = literal(r"^[ \t\r\n]*\{[ \t\r\n]*\}[ \t\r\n]*$")
+_IS_OBJECT = "startsWith(p.2, '{')"
 _NO_SCALAR = literal(r"^[\{\[]|^null$")
 _BACKSLASH = literal("\\")
 _STRINGS_AND_NUMBERS = literal(r'("(?:[^"\\]|\\.)*")|(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)')
@@ -36,19 +38,22 @@ _ODD_NUMBER = literal(r"[:,\[ \t\r\n](?:-0|-?(?:" + "|".join(_ODD) + r"))[,\]\} 
 class JsonFields(Stage):
     """Finds labels in a line that is a JSON object. Arrays and null make none; a line of anything else is an error."""
 
+    parses: ClassVar[bool] = True
+
     def apply(self, rows: Rows) -> None:
         """Adds the labels."""
         if rows.nothing_wanted:
             return
         rows.join()
         top = rows.add_one("top", f"JSONExtractKeysAndValuesRaw({rows.line})")
-        rows.fail(f"empty({top}) AND NOT match({rows.line}, {_EMPTY_OBJECT})", JSON_FAILED, MALFORMED)
-        fields = rows.add_one("fields", _fields(top, rows))
+        bad = f"empty({top}) AND NOT match({rows.line}, {_EMPTY_OBJECT})"
+        [fields] = rows.fail(bad, JSON_FAILED, MALFORMED, fields=_wanted(as_labels(top), rows))
         # the text of a number is that of the line, not what the engine makes of it
-        odd = f"arrayExists(p -> {_is_number('p.2')}, {fields}) AND match({rows.line}, {_ODD_NUMBER})"
-        again = _fields(f"JSONExtractKeysAndValuesRaw({_marked(rows.line)})", rows)
-        exact = rows.add_one("exact", f"if({odd}, {again}, {fields})")
-        rows.extract(f"arrayMap(p -> (p.1, {scalar_text('p.2')}), {exact})")
+        numbers = f"arrayExists(p -> {_is_number('p.2')} OR {_IS_OBJECT}, {fields})"
+        again = _wanted(as_labels(f"JSONExtractKeysAndValuesRaw({_marked(rows.line)})"), rows)
+        exact = rows.add_one("exact", f"if({numbers} AND match({rows.line}, {_ODD_NUMBER}), {again}, {fields})")
+        scalars = f"arrayFilter(p -> p.1 != '' AND NOT match(p.2, {_NO_SCALAR}), {_opened(exact, rows)})"
+        rows.extract(not_numbers(f"arrayMap(p -> (p.1, {scalar_text('p.2')}), {scalars})"))
 
     def __str__(self) -> str:
         return "| json"
@@ -80,23 +85,22 @@ def scalar_text(raw: str) -> str:
     return f"if(startsWith({raw}, '\"'), replaceAll({string}, '\ufffd', ' '), {raw})"
 
 
-def _fields(top: str, rows: Rows) -> str:
-    """Array(Tuple(name, JSON scalar)) of the fields of an object and of those in it, in the order of the text."""
-    is_object = "startsWith(p.2, '{')"
+def _wanted(fields: str, rows: Rows) -> str:
+    """Of fields of an object those wanted, and the objects that those wanted may lie in."""
+    if rows.names is None:
+        return fields
+    leads_on = f"({_IS_OBJECT} AND arrayExists(name -> startsWith(name, p.1), {rows.wanted()}))"
+    return f"arrayFilter(p -> has({rows.wanted()}, p.1) OR {leads_on}, {fields})"
 
-    def wanted(fields: str) -> str:
-        if rows.names is None:
-            return fields
-        leads_on = f"({is_object} AND arrayExists(name -> startsWith(name, p.1), {rows.wanted()}))"
-        return f"arrayFilter(p -> has({rows.wanted()}, p.1) OR {leads_on}, {fields})"
 
-    found = wanted(f"arrayMap(p -> ({as_label('p.1')}, p.2), {top})")
+def _opened(fields: str, rows: Rows) -> str:
+    """Fields, with those of objects among them in the objects' places."""
     # a name has an underscore for every object on the way to it
     levels = MAX_DEPTH if rows.names is None else min(MAX_DEPTH, max(name.count("_") for name in rows.names))
-    if levels:
-        inner = f"arrayMap(c -> ({joined('p.1', as_label_part('c.1'))}, c.2), JSONExtractKeysAndValuesRaw(p.2))"
-        opened = wanted(f"arrayFlatten(arrayMap(p -> if({is_object}, {inner}, [p]), found))")
-        # where no object is left nothing more is done
-        step = f"if(arrayExists(p -> {is_object}, found), {opened}, found)"
-        found = f"arrayFold((found, level) -> {step}, range({levels:d}), {found})"
-    return f"arrayFilter(p -> p.1 != '' AND NOT match(p.2, {_NO_SCALAR}), {found})"
+    if not levels:
+        return fields
+    inner = below("p.1", "JSONExtractKeysAndValuesRaw(p.2)")
+    opened = _wanted(f"arrayFlatten(arrayMap(p -> if({_IS_OBJECT}, {inner}, [p]), found))", rows)
+    # where no object is left nothing more is done
+    step = f"if(arrayExists(p -> {_IS_OBJECT}, found), {opened}, found)"
+    return f"arrayFold((found, level) -> {step}, range({levels:d}), {fields})"

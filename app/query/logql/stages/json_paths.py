@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 from app.query.logql.rows import Rows, literal
 from app.query.logql.stages.json_fields import JSON_FAILED, MALFORMED, scalar_text, with_exact_numbers
@@ -35,6 +36,7 @@ def json_path(text: str) -> Path:
 class JsonPaths(Stage):
     """Labels and the expressions of their values. What a line has not gives an empty label."""
 
+    parses: ClassVar[bool] = True
     paths: tuple[tuple[str, str], ...]
 
     def apply(self, rows: Rows) -> None:
@@ -42,10 +44,8 @@ class JsonPaths(Stage):
         if rows.nothing_wanted:
             return
         rows.join()
-        valid = f"match({rows.line}, {_JSON_BEGINS}) AND isValidJSON({rows.line})"
-        valid = rows.add_one("valid", f"empty({rows.line}) OR {valid}")
-        rows.fail(f"NOT {valid}", JSON_FAILED, MALFORMED)
-        exact = rows.add_one("exact", with_exact_numbers(rows.line))
+        bad = f"notEmpty({rows.line}) AND NOT (match({rows.line}, {_JSON_BEGINS}) AND isValidJSON({rows.line}))"
+        [exact] = rows.fail(bad, JSON_FAILED, MALFORMED, exact=with_exact_numbers(rows.line))
         pairs = [
             f"({rows.parameters.add(label)}, {_value(json_path(path), exact, rows)})" for label, path in self.paths
         ]

@@ -157,7 +157,7 @@ class LabelFilter(Stage):
 
     def apply(self, rows: Rows) -> None:
         """Marks what cannot be read, and leaves out what does not satisfy the test."""
-        columns = {test: _read(test, rows) for test in self.predicate.leaves() if isinstance(test, ValuePredicate)}
+        columns = self._read(rows)
         outcome = self.predicate.outcome(rows, columns)
         if not outcome.failures:
             rows.where(outcome.kept)
@@ -170,11 +170,23 @@ class LabelFilter(Stage):
         first = f"{rows.error} = '' AND ({failed})" if rows.error else failed
         rows.fail(first, _FAILED, f"multiIf({reasons}, '')")
 
+    def _read(self, rows: Rows) -> dict[ValuePredicate, tuple[str, str, str]]:
+        """Columns of presence and number, and SQL of why there is none, of what is read as a number."""
+        tests = list(dict.fromkeys(leaf for leaf in self.predicate.leaves() if isinstance(leaf, ValuePredicate)))
+        if not tests:
+            return {}
+        there = {f"there{i}": rows.has(test.name) for i, test in enumerate(tests)}
+        made = rows.add(**there, **{f"text{i}": rows.value(test.name) for i, test in enumerate(tests)})
+        present, texts = made[: len(tests)], made[len(tests) :]
+        conversions = [_CONVERSIONS[test.unit] for test in tests]
+        numbers = {f"number{i}": c.value(text) for i, (c, text) in enumerate(zip(conversions, texts, strict=True))}
+        problems = [c.problem(text) for c, text in zip(conversions, texts, strict=True)]
+        return dict(zip(tests, zip(present, rows.add(**numbers), problems, strict=True), strict=True))
+
+    @property
+    def certain(self) -> bool:
+        """Whether it never marks a line as an error."""
+        return all(isinstance(leaf, TextPredicate) for leaf in self.predicate.leaves())
+
     def __str__(self) -> str:
         return f"| {self.predicate}"
-
-
-def _read(test: ValuePredicate, rows: Rows) -> tuple[str, str, str]:
-    there, text = rows.add(there=rows.has(test.name), text=rows.value(test.name))
-    conversion = _CONVERSIONS[test.unit]
-    return there, rows.add_one("number", conversion.value(text)), conversion.problem(text)

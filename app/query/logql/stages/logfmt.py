@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
-from app.query.logql.label_names import as_label
+from app.query.logql.label_names import as_labels
 from app.query.logql.rows import Rows, literal
 from app.query.logql.stages.stage import Stage
 from app.query.logql.text import quoted
@@ -19,8 +20,11 @@ _WHOLE_QUOTED = literal(r'(?s)^"(?:[^"\\]|\\.)*"$')
 _BACKSLASH = literal("\\")
 _NO_KEY = literal('["\ufffd]')
 _EXPRESSION = re.compile(r'[a-zA-Z_][a-zA-Z0-9_]*|"[^"\]]*"')
-# what JSON may not have in a string and logfmt may; \' last, when no two backslashes are left before it
-_AS_JSON = ((r"\\", "\x01"), (r"\'", "'"), ("\x01", r"\\"), ("\t", r"\t"), ("\n", r"\n"), ("\r", r"\r"))
+# what JSON may not have in a string and logfmt may: control characters, which stand as characters that nobody has;
+# and \', seen when no two backslashes are left before it
+_CONTROLS = "'" + "".join(f"\\x{code:02x}" for code in range(32)) + "'"
+_INSTEAD = literal("".join(chr(0xFDD0 + code) for code in range(32)))
+_AS_JSON = ((r"\\", "\x01"), (r"\'", "'"), ("\x01", r"\\"))
 
 
 def logfmt_key(expression: str) -> str:
@@ -34,6 +38,7 @@ def logfmt_key(expression: str) -> str:
 class Logfmt(Stage):
     """Finds pairs in a line. `strict`: what is no pair is an error, and ends the search, and is skipped otherwise."""
 
+    parses: ClassVar[bool] = True
     strict: bool = False
     keep_empty: bool = False
 
@@ -46,7 +51,7 @@ class Logfmt(Stage):
         if rows.names is not None:
             kept.append(f"has({rows.wanted()}, p.1)")
         condition = " AND ".join(["p.1 != ''", *kept])
-        rows.extract(f"arrayFilter(p -> {condition}, arrayMap(p -> ({as_label('p.1')}, p.2), {pairs}))")
+        rows.extract(f"arrayFilter(p -> {condition}, {as_labels(pairs)})")
 
     def __str__(self) -> str:
         return "| logfmt" + _flags(self.strict, self.keep_empty)
@@ -56,6 +61,7 @@ class Logfmt(Stage):
 class LogfmtPairs(Stage):
     """Labels and the keys of their values. What a line has not gives an empty label; the last of many counts."""
 
+    parses: ClassVar[bool] = True
     keys: tuple[tuple[str, str], ...]
     strict: bool = False
     keep_empty: bool = False
@@ -65,7 +71,7 @@ class LogfmtPairs(Stage):
         if rows.nothing_wanted:
             return
         pairs = _pairs(rows, self.strict)
-        named = rows.add_one("named", f"arrayMap(p -> ({as_label('p.1')}, p.2), {pairs})")
+        named = rows.add_one("named", as_labels(pairs))
         values = []
         for label, expression in self.keys:
             key = rows.parameters.add(logfmt_key(expression))
@@ -87,10 +93,11 @@ def _pairs(rows: Rows, strict: bool) -> str:
     # (key, what follows its equal sign)
     split = "arrayMap(t -> (substringIndex(t, '=', 1), t), {tokens})"
     tokens = split.format(tokens=f"extractAll({rows.line}, {_TOKENS})")
-    halves = rows.add_one("halves", f"arrayMap(t -> (t.1, substring(t.2, length(t.1) + 2)), {tokens})")
+    halves = f"arrayMap(t -> (t.1, substring(t.2, length(t.1) + 2)), {tokens})"
     whole = f"t.1 != '' AND NOT match(t.1, {_NO_KEY}) AND (t.2 = '' OR {_is_value('t.2')})"
-    checked = rows.add_one("checked", f"arrayMap(t -> (t.1, t.2, {whole}), {halves})")
+    checked = f"arrayMap(t -> (t.1, t.2, {whole}), {halves})"
     if strict:
+        checked = rows.add_one("checked", checked)
         bad = rows.add_one("bad", f"arrayFirstIndex(t -> NOT t.3, {checked})")
         rows.fail(f"{bad} > 0", _FAILED, _WHY)
         good = f"arraySlice({checked}, 1, toInt64(if({bad} = 0, length({checked}) + 1, {bad})) - 1)"
@@ -108,12 +115,14 @@ def _is_value(text: str) -> str:
 
 def _unquoted(text: str) -> str:
     inside = f"substring({text}, 2, length({text}) - 2)"
-    string = f"if(position({text}, {_BACKSLASH}) = 0, {inside}, JSONExtractString({_as_json(text)}))"
+    unescaped = f"translateUTF8(JSONExtractString({_as_json(text)}), {_INSTEAD}, {_CONTROLS})"
+    string = f"if(position({text}, {_BACKSLASH}) = 0, {inside}, {unescaped})"
     # Loki's, whose labels cannot hold the replacement character
     return f"replaceAll(if(startsWith({text}, '\"'), {string}, {text}), '\ufffd', ' ')"
 
 
 def _as_json(text: str) -> str:
+    text = f"translateUTF8({text}, {_CONTROLS}, {_INSTEAD})"
     for found, instead in _AS_JSON:
         text = f"replaceAll({text}, {literal(found)}, {literal(instead)})"
     return text

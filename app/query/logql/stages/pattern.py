@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from app.query.logql.patterns import Capture, pattern_parts
 from app.query.logql.rows import Rows
@@ -14,6 +15,7 @@ from app.query.logql.text import quoted
 class Pattern(Stage):
     """Finds labels from the left on. Where a literal is missing, the capture before it has the rest of the line."""
 
+    parses: ClassVar[bool] = True
     pattern: str
 
     def apply(self, rows: Rows) -> None:

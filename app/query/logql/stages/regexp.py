@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from app.query.logql.expressions import named_groups
 from app.query.logql.rows import Rows
@@ -14,6 +15,7 @@ from app.query.logql.text import quoted
 class Regexp(Stage):
     """Finds labels in lines that match; a line that does not stays without. An empty group makes an empty label."""
 
+    parses: ClassVar[bool] = True
     expression: str
 
     def apply(self, rows: Rows) -> None:

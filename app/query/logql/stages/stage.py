@@ -17,6 +17,8 @@ class Stage(ABC):
     """Whether it may leave lines out."""
     rewrites: ClassVar[bool] = False
     """Whether it changes the text of a line."""
+    parses: ClassVar[bool] = False
+    """Whether it finds labels in the text of a line."""
 
     def reads(self) -> frozenset[str]:
         """The labels it looks at."""

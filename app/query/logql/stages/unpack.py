@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app.query.logql.label_names import as_label
+from app.query.logql.label_names import as_labels
 from app.query.logql.rows import Rows, literal
 from app.query.logql.stages.json_fields import JSON_FAILED, MALFORMED, scalar_text
 from app.query.logql.stages.stage import Stage
@@ -18,6 +18,7 @@ _NO_OBJECT = literal("expecting json object(6), but it is not")
 class Unpack(Stage):
     """The field `_entry` is the line, every other string a label. Without an `_entry` nothing changes."""
 
+    parses: ClassVar[bool] = True
     rewrites: ClassVar[bool] = True
 
     def apply(self, rows: Rows) -> None:
@@ -25,15 +26,16 @@ class Unpack(Stage):
         rows.join()
         line = rows.line
         begins = f"startsWith({line}, '{{')"
-        bad = rows.add_one("bad", f"notEmpty({line}) AND NOT ({begins} AND isValidJSON({line}))")
-        rows.fail(bad, JSON_FAILED, f"if({begins}, {MALFORMED}, {_NO_OBJECT})")
-        strings = "arrayFilter(p -> startsWith(p.2, '\"'), {})".format(f"JSONExtractKeysAndValuesRaw({line})")
-        fields = rows.add_one("fields", f"arrayMap(p -> (p.1, {scalar_text('p.2')}), {strings})")
-        packed = rows.add_one("packed", f"NOT {bad} AND arrayExists(p -> p.1 = {_ENTRY}, {fields})")
-        rows.line = rows.add_one("line", f"if({packed}, arrayLast(p -> p.1 = {_ENTRY}, {fields}).2, {line})")
+        bad = f"notEmpty({line}) AND NOT ({begins} AND isValidJSON({line}))"
+        strings = f"arrayFilter(p -> startsWith(p.2, '\"'), JSONExtractKeysAndValuesRaw({line}))"
+        found = f"if({begins}, arrayMap(p -> (p.1, {scalar_text('p.2')}), {strings}), [])"
+        [fields] = rows.fail(bad, JSON_FAILED, f"if({begins}, {MALFORMED}, {_NO_OBJECT})", fields=found)
+        packed = f"arrayExists(p -> p.1 = {_ENTRY}, {fields})"
+        entry = f"if({packed}, arrayLast(p -> p.1 = {_ENTRY}, {fields}).2, {line})"
+        packed, rows.line = rows.add(packed=packed, line=entry)
         if rows.nothing_wanted:
             return
-        labels = f"arrayMap(p -> ({as_label('p.1')}, p.2), arrayFilter(p -> {packed} AND p.1 != {_ENTRY}, {fields}))"
+        labels = as_labels(f"arrayFilter(p -> {packed} AND p.1 != {_ENTRY}, {fields})")
         kept = "p.1 != ''" if rows.names is None else f"has({rows.wanted()}, p.1)"
         rows.extract(f"arrayFilter(p -> {kept}, {labels})")
 
