@@ -78,7 +78,7 @@ def add_record(
     if not isinstance(record, dict):
         raise DecodeError(f"a record is a {type(record).__name__}, not a map")
     if not 0 <= ts_ns <= latest_ns():
-        raise DecodeError(f"the time of a record is out of range, before 1970 or over 10 minutes ahead: {ts_ns} ns since the epoch")
+        raise DecodeError(f"the time of a record is out of range: {ts_ns} ns, before 1970 or over 10 minutes ahead")
     kubernetes = record.get("kubernetes")
     pod = _pod(cache, tag, kubernetes) if type(kubernetes) is dict else None
     if pod is None:
