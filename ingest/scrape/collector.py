@@ -12,7 +12,7 @@ import itertools
 import logging
 
 from app.config import Limits
-from app.errors import Overloaded, StoreUnavailable
+from app.errors import Overloaded, StoreError, StoreUnavailable
 from app.telemetry import DROPPED, RECEIVED
 from ingest.batch import MetricBatch
 from ingest.series import SeriesRegistry
@@ -28,7 +28,10 @@ _STORE_FAILED = DROPPED.labels("scrape", "store_failed")
 
 
 class Collector:
-    """Between the scrape loops and the writer; holds `limits.ingest_queue_rows` at most while the writer is full."""
+    """Between the scrape loops and the writer.
+
+    Holds `limits.ingest_queue_rows` at most while the writer is full or the store is away.
+    """
 
     def __init__(self, writer: Writer, limits: Limits) -> None:
         self._writer = writer
@@ -38,6 +41,7 @@ class Collector:
         self._rows = 0
         self._timer: asyncio.TimerHandle | None = None
         self._refused = False
+        self._stopped = False
 
     @property
     def series(self) -> SeriesRegistry:
@@ -67,23 +71,25 @@ class Collector:
         held, self._held, self._rows = self._held, [], 0
         groups = [list(group) for _, group in itertools.groupby(held, key=lambda batch: id(batch.index))]
         for i, group in enumerate(groups):
+            batch = MetricBatch.joined(group)
             try:
-                done = self._writer.enqueue_metrics(MetricBatch.joined(group))
+                done = self._writer.enqueue_metrics(batch)
             except Overloaded as full:
                 if not told:
                     log.warning("scrapes are held: %s", full)
-                self._held = [batch for later in groups[i:] for batch in later]
+                self._held = [each for later in groups[i:] for each in later]
                 self._rows = sum(map(len, self._held))
                 self._refused = True
                 self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self.flush)
                 return
             except StoreUnavailable:
-                _STORE_FAILED.inc(sum(map(len, group)))
+                _STORE_FAILED.inc(len(batch))
             else:
-                done.add_done_callback(functools.partial(_count_failure, sum(map(len, group))))
+                done.add_done_callback(functools.partial(self._ended, batch))
 
     def stop(self) -> None:
         """Hands over what is held; what the writer does not take then is lost, and counted."""
+        self._stopped = True
         self.flush()
         if self._timer:
             self._timer.cancel()
@@ -93,8 +99,18 @@ class Collector:
             _QUEUE_FULL.inc(self._rows)
             self._held, self._rows = [], 0
 
-
-def _count_failure(rows: int, done: asyncio.Future[None]) -> None:
-    # the writer has logged why
-    if done.cancelled() or done.exception() is not None:
-        _STORE_FAILED.inc(rows)
+    def _ended(self, batch: MetricBatch, done: asyncio.Future[None]) -> None:
+        """After an insert: what a store that is away did not take is held, and tried again in a second."""
+        error = StoreError("cancelled") if done.cancelled() else done.exception()
+        if error is None:
+            return
+        # the writer has logged why
+        room = self._rows + len(batch) <= self._bound
+        if self._stopped or not room or not isinstance(error, StoreUnavailable):
+            _STORE_FAILED.inc(len(batch))
+            return
+        self._held.insert(0, batch)
+        self._rows += len(batch)
+        self._refused = True
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self.flush)
