@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import math
 import operator
+import re
 from collections.abc import Callable
 
 import pytest
@@ -160,5 +163,49 @@ def test_and_and_or(embedded_pool: Pool) -> None:
             if _kept(predicate, {k: v for k, v in row.items() if v}, errors):
                 wanted.append((text, bool(errors)))
         assert [(line.text, "__error__" in line.parsed) for line in found] == wanted
+
+    holds()
+
+
+def _in_text(text: str, expression: str, first: str, last: str) -> bool:
+    for candidate in re.findall(expression, text):
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(candidate)
+            if int(ipaddress.ip_address(first)) <= int(address) <= int(ipaddress.ip_address(last)):
+                return True
+    return False
+
+
+def test_addresses(embedded_pool: Pool) -> None:
+    """A line or a label has an address of a network, a range or one alone, wherever in its text."""
+    networks = {
+        "10.0.0.0/30": ("10.0.0.0", "10.0.0.3"),
+        "10.0.0.2-10.0.1.1": ("10.0.0.2", "10.0.1.1"),
+        "10.0.0.9": ("10.0.0.9", "10.0.0.9"),
+        "2001:db8::/126": ("2001:db8::", "2001:db8::3"),
+        "::1": ("::1", "::1"),
+    }
+    four = st.builds("10.0.{}.{}".format, st.integers(0, 1), st.integers(0, 11))
+    six = st.one_of(st.integers(0, 5).map("2001:db8::{:x}".format), st.sampled_from(["::1", "::2", "12:30:45"]))
+    around = st.sampled_from(["", " ", "from ", ",", "=", "x", "(", ")", "/24", ":80", "é", "1.2.3", "."])
+    texts = st.builds("".join, st.lists(st.one_of(four, six, around, around), max_size=5))
+
+    @MANY
+    @given(st.lists(texts, min_size=1, max_size=40), st.sampled_from(list(networks)))
+    def holds(texts: list[str], pattern: str) -> None:
+        first, last = networks[pattern]
+        expression = r"[0-9][0-9.]{6,}" if "." in first else r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*"
+        clear(embedded_pool)
+        put(embedded_pool, texts)
+        engine = LogQLEngine(embedded_pool, Limits())
+        inside = [_in_text(text, expression, first, last) for text in texts]
+        for query, wanted in (
+            (f'{{app="x"}} |= ip("{pattern}")', inside),
+            (f'{{app="x"}} != ip("{pattern}")', [not i for i in inside]),
+            (f'{{app="x"}} | regexp `(?P<all>(?s).*)` | all = ip("{pattern}")', inside),
+            (f'{{app="x"}} | regexp `(?P<all>(?s).*)` | all != ip("{pattern}") | none != ip("::1")', []),
+        ):
+            kept = [text for text, keep in zip(texts, wanted, strict=True) if keep] if wanted else []
+            assert [line.text for line in lines(engine, query)] == kept, query
 
     holds()

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.labels import Matcher, MatchOp
+from app.query.logql.addresses import Addresses
 from app.query.logql.ast import (
     Binary,
     ConstantVector,
@@ -20,7 +21,14 @@ from app.query.logql.stages.decolorize import Decolorize
 from app.query.logql.stages.drop_keep import Drop, Keep
 from app.query.logql.stages.json_fields import JsonFields
 from app.query.logql.stages.json_paths import JsonPaths
-from app.query.logql.stages.label_filter import Both, Either, LabelFilter, TextPredicate, ValuePredicate
+from app.query.logql.stages.label_filter import (
+    AddressPredicate,
+    Both,
+    Either,
+    LabelFilter,
+    TextPredicate,
+    ValuePredicate,
+)
 from app.query.logql.stages.label_format import LabelFormat, Rename, Template
 from app.query.logql.stages.line_filter import FilterOp, LineFilter
 from app.query.logql.stages.line_format import LineFormat
@@ -55,12 +63,14 @@ _VALUES = st.one_of(
     st.builds(ValuePredicate, LABELS, _COMPARED, st.integers(-(2**53), 2**53).map(float), st.just("duration")),
     st.builds(ValuePredicate, LABELS, _COMPARED, st.integers(0, 2**53).map(float), st.just("bytes")),
 )
+_ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.0/8", "10.0.0.1-10.0.0.9", "::1"]).map(Addresses)
+ADDRESS_PREDICATES = st.builds(AddressPredicate, LABELS, _ADDRESSES, st.booleans())
 PREDICATES = st.recursive(
     st.one_of(st.builds(TextPredicate, MATCHERS), _VALUES),
     lambda inner: st.one_of(st.builds(Both, inner, inner), st.builds(Either, inner, inner)),
     max_leaves=5,
 )
-LABEL_FILTERS = st.builds(LabelFilter, PREDICATES)
+LABEL_FILTERS = st.builds(LabelFilter, PREDICATES | ADDRESS_PREDICATES)
 
 
 def _some(of: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -72,7 +82,7 @@ def _format(items: tuple[Any, ...]) -> LabelFormat:
 
 
 LINE_FILTERS = st.one_of(
-    st.builds(LineFilter, st.sampled_from([FilterOp.CONTAINS, FilterOp.NOT_CONTAINS]), _some(TEXTS)),
+    st.builds(LineFilter, st.sampled_from([FilterOp.CONTAINS, FilterOp.NOT_CONTAINS]), _some(TEXTS | _ADDRESSES)),
     st.builds(LineFilter, st.sampled_from([FilterOp.MATCHES, FilterOp.NOT_MATCHES]), _some(_EXPRESSIONS)),
     st.builds(
         LineFilter,

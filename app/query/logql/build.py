@@ -12,6 +12,7 @@ from lark import Token, Transformer, v_args
 from app.errors import BadQuery
 from app.labels import Matcher, MatchOp
 from app.query.logql import ast
+from app.query.logql.addresses import Addresses, address_range
 from app.query.logql.expressions import check_expression, check_groups
 from app.query.logql.patterns import check_filter, check_parser
 from app.query.logql.ranges import check_range_aggregation
@@ -21,6 +22,7 @@ from app.query.logql.stages.drop_keep import Drop, Keep, LabelChoice
 from app.query.logql.stages.json_fields import JsonFields
 from app.query.logql.stages.json_paths import JsonPaths, json_path
 from app.query.logql.stages.label_filter import (
+    AddressPredicate,
     Both,
     Either,
     LabelFilter,
@@ -83,10 +85,6 @@ def _checked(token: Token, check: Callable[[str], object]) -> str:
     return text
 
 
-def _strings(parts: tuple[Any, ...]) -> list[Token]:
-    return [part for part in parts if isinstance(part, Token) and part.type == "STRING"]
-
-
 @v_args(inline=True)
 class Builder(Transformer[Token, Any]):
     """Builds the tree of one query from the bottom."""
@@ -120,10 +118,24 @@ class Builder(Transformer[Token, Any]):
             )
         return ast.LogQuery(matchers, position=position)
 
-    def line_filter(self, op: Token, *values: Token) -> LineFilter:
-        kind, texts = FilterOp(str(op)), _strings(values)
+    def addresses(self, _word: Token, pattern: Token) -> Addresses:
+        return Addresses(_checked(pattern, address_range))
+
+    def line_filter(self, op: Token, *values: Token | Addresses) -> LineFilter:
+        kind = FilterOp(str(op))
         check = check_expression if kind.of_expressions else check_filter if kind.of_patterns else str
-        return LineFilter(kind, tuple(_checked(text, check) for text in texts))
+        texts: list[str | Addresses] = []
+        for value in values:
+            if isinstance(value, Addresses):
+                if kind.of_expressions or kind.of_patterns:
+                    raise BadQuery(f"ip: invalid operation: `{kind.value} {value}` (position {_at(op)})", _at(op))
+                texts.append(value)
+            elif value.type == "STRING":
+                texts.append(_checked(value, check))
+        return LineFilter(kind, tuple(texts))
+
+    def address_predicate(self, name: str, op: Token, addresses: Addresses) -> AddressPredicate:
+        return AddressPredicate(name, addresses, op == "!=")
 
     def text_predicate(self, name: str, op: Token, value: Token) -> TextPredicate:
         return TextPredicate(self.matcher(name, op, value))

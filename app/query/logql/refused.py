@@ -7,11 +7,10 @@ import re
 from app.errors import BadQuery
 
 _TOKEN = re.compile(
-    r"""\s+|\#[^\n]*|"(?:[^"\\\n]|\\.)*"|`[^`]*`|(?P<filter>\|=|!=|\|~|!~|=)|(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)
-    |(?P<other>.)""",
+    r"""\s+|\#[^\n]*|"(?:[^"\\\n]|\\.)*"|`[^`]*`|(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)|(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
-_FUNCTIONS = frozenset(["approx_topk", "variants", "ip"])
+_FUNCTIONS = frozenset(["approx_topk", "variants"])
 
 
 def refuse_by_name(query: str) -> None:
@@ -19,13 +18,10 @@ def refuse_by_name(query: str) -> None:
     tokens = [m for m in _TOKEN.finditer(query) if m.lastgroup]
     for number, token in enumerate(tokens):
         following = tokens[number + 1][0] if number + 1 < len(tokens) else ""
-        before = tokens[number - 1] if number else None
-        named, at = "", token.start()
+        named = ""
         if token[0] == "@":
             named = "the modifier `@`"
         elif token.lastgroup == "name" and token[0].lower() in _FUNCTIONS and following == "(":
             named = f"the function `{token[0]}`"
-            if token[0].lower() == "ip" and before is not None and before.lastgroup == "filter":
-                named, at = f"the IP filter `{before[0]} ip(…)`", before.start()
         if named:
-            raise BadQuery(f"{named} is not supported (position {at})", at)
+            raise BadQuery(f"{named} is not supported (position {token.start()})", token.start())

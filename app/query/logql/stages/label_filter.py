@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from app.labels import Matcher, MatchOp
+from app.query.logql.addresses import Addresses
 from app.query.logql.conversions import DURATION_NS, NUMBER, SIZE
 from app.query.logql.rows import Rows
 from app.query.logql.stages.stage import Stage
@@ -33,7 +34,7 @@ class Predicate(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def leaves(self) -> Iterator[TextPredicate | ValuePredicate]:
+    def leaves(self) -> Iterator[Leaf]:
         """The comparisons it is made of."""
 
     @abstractmethod
@@ -47,7 +48,7 @@ class TextPredicate(Predicate):
 
     matcher: Matcher
 
-    def leaves(self) -> Iterator[TextPredicate | ValuePredicate]:
+    def leaves(self) -> Iterator[Leaf]:
         """Itself."""
         yield self
 
@@ -80,7 +81,7 @@ class ValuePredicate(Predicate):
     value: float
     unit: Unit = "number"
 
-    def leaves(self) -> Iterator[TextPredicate | ValuePredicate]:
+    def leaves(self) -> Iterator[Leaf]:
         """Itself."""
         yield self
 
@@ -98,13 +99,41 @@ class ValuePredicate(Predicate):
 
 
 @dataclass(frozen=True, slots=True)
+class AddressPredicate(Predicate):
+    """`name = ip("10.0.0.0/8")`: whether there is such an address in a label's text.
+
+    A line without the label is left out; one that is marked as an error is kept.
+    """
+
+    name: str
+    addresses: Addresses
+    negative: bool = False
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Itself."""
+        yield self
+
+    def outcome(self, rows: Rows, columns: dict[ValuePredicate, tuple[str, str, str]]) -> _Outcome:
+        """Never fails."""
+        found = self.addresses.condition(rows.value(self.name), rows.parameters)
+        kept = f"({rows.has(self.name)} AND {'NOT ' if self.negative else ''}{found})"
+        return _Outcome(f"({rows.error} != '' OR {kept})" if rows.error else kept)
+
+    def __str__(self) -> str:
+        return f"{self.name}{'!=' if self.negative else '='}{self.addresses}"
+
+
+Leaf = TextPredicate | ValuePredicate | AddressPredicate
+
+
+@dataclass(frozen=True, slots=True)
 class Both(Predicate):
     """`left and right`; both are always looked at."""
 
     left: Predicate
     right: Predicate
 
-    def leaves(self) -> Iterator[TextPredicate | ValuePredicate]:
+    def leaves(self) -> Iterator[Leaf]:
         """Those of both sides."""
         yield from self.left.leaves()
         yield from self.right.leaves()
@@ -125,7 +154,7 @@ class Either(Predicate):
     left: Predicate
     right: Predicate
 
-    def leaves(self) -> Iterator[TextPredicate | ValuePredicate]:
+    def leaves(self) -> Iterator[Leaf]:
         """Those of both sides."""
         yield from self.left.leaves()
         yield from self.right.leaves()
@@ -186,7 +215,7 @@ class LabelFilter(Stage):
     @property
     def certain(self) -> bool:
         """Whether it never marks a line as an error."""
-        return all(isinstance(leaf, TextPredicate) for leaf in self.predicate.leaves())
+        return not any(isinstance(leaf, ValuePredicate) for leaf in self.predicate.leaves())
 
     def __str__(self) -> str:
         return f"| {self.predicate}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from app.query.logql.addresses import Addresses
 from app.query.logql.patterns import Capture, pattern_parts
 from app.query.logql.rows import Rows
 from app.query.logql.stages.stage import Stage
@@ -50,11 +51,11 @@ class FilterOp(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineFilter(Stage):
-    """`op "a" or "b"`: lines with any of the texts, or for the negative operators with none of them."""
+    """`op "a" or ip("b")`: lines with any of the texts, or for the negative operators with none of them."""
 
     leaves_out: ClassVar[bool] = True
     op: FilterOp
-    texts: tuple[str, ...]
+    texts: tuple[str | Addresses, ...]
 
     def apply(self, rows: Rows) -> None:
         """Keeps the lines it keeps."""
@@ -66,7 +67,9 @@ class LineFilter(Stage):
         found = tests[0] if len(tests) == 1 else "(" + " OR ".join(tests) + ")"
         return f"NOT {found}" if self.op.negative else found
 
-    def _test(self, line: str, text: str, parameters: Parameters) -> str:
+    def _test(self, line: str, text: str | Addresses, parameters: Parameters) -> str:
+        if isinstance(text, Addresses):
+            return text.condition(line, parameters)
         if self.op.of_expressions:
             # `.` is no line end in LogQL, and is one in ClickHouse unless told
             return f"match({line}, {parameters.add(f'(?-s){text}')})"
@@ -75,7 +78,9 @@ class LineFilter(Stage):
         return _contains(line, text, parameters, indexed=line == _INDEXED and not self.op.negative)
 
     def __str__(self) -> str:
-        return f"{self.op.value} " + " or ".join(quoted(text) for text in self.texts)
+        return f"{self.op.value} " + " or ".join(
+            quoted(text) if isinstance(text, str) else str(text) for text in self.texts
+        )
 
 
 def _contains(line: str, text: str, parameters: Parameters, indexed: bool) -> str:
