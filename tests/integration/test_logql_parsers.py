@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from app.query.logql.engine import LogQLEngine
 from app.query.logql.text import quoted
 from app.store.client import Pool
 from tests.integration import logql_models as models
-from tests.integration.logql_world import clear, lines, put
+from tests.integration.logql_world import T, clear, lines, put
 
 STREAM = {"app": "x", "level": "of the stream"}
 ATTRIBUTES = {"user": "of the attributes"}
@@ -205,5 +206,33 @@ def test_unpack(embedded_pool: Pool) -> None:
                 assert (line.text, line.parsed["__error__"]) == (text, "JSONParserErr")
             else:
                 assert (line.text, line.parsed) == (found[0], models.extracted(found[1], TAKEN)), text
+
+    holds()
+
+
+def test_what_is_asked_for_alone(embedded_pool: Pool) -> None:
+    """A metric query, which finds only the labels it asks for, counts by them what a log query tells of every line."""
+    # but for keys without a name, below which a metric query does not look
+    lines_of = {"json": JSON_LINES.filter(lambda text: '""' not in text), "logfmt": LOGFMT_LINES}
+    names = ["a", "b", "level", "level_extracted", "user_extracted", "a_b", "x_y", "a_a", "_9", "a_level"]
+
+    @MANY
+    @given(st.data(), st.sampled_from(list(lines_of)), st.lists(st.sampled_from(names), min_size=1, max_size=3))
+    def holds(data: st.DataObject, parser: str, by: list[str]) -> None:
+        texts = data.draw(st.lists(lines_of[parser], min_size=1, max_size=40))
+        clear(embedded_pool)
+        put(embedded_pool, texts, STREAM, ATTRIBUTES)
+        engine = LogQLEngine(embedded_pool, Limits())
+        query = f'{{app="x"}} | {parser} | __error__=""'
+        wanted: Counter[tuple[str, ...]] = Counter()
+        for line in lines(engine, query):
+            labels = {**dict(line.stream), **line.attributes, **line.parsed}
+            wanted[tuple(labels.get(name, "") for name in by)] += 1
+        counted = engine.instant(f"sum by ({', '.join(by)}) (count_over_time({query} [1h]))", T + 60 * 10**9)
+        found = {
+            tuple(dict(labels).get(name, "") for name in by): value
+            for labels, value in zip(counted.labels, counted.values[:, 0], strict=True)
+        }
+        assert found == wanted
 
     holds()

@@ -118,6 +118,23 @@ async def test_a_line_that_cannot_be_parsed_says_so(api: httpx.AsyncClient) -> N
 
 
 @pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        # looking at the errors of the parser says nothing of what the unwrap cannot read
+        ('sum by (app) (sum_over_time({app="shop"} | json | __error__="" | unwrap msg [1m]))', "SampleExtractionErr"),
+        ('sum by (app) (count_over_time({app="shop"} | json | __error__="" | msg > 1 [1m]))', "LabelFilterErr"),
+        ('sum(count_over_time({app="shop"} | line_format "{{ div 1 0 }}" [1m]))', "TemplateFormatErr"),
+        ('absent_over_time({app="shop"} | json | level="" [1m])', "JSONParserErr"),
+    ],
+)
+async def test_errors_end_metric_queries(api: httpx.AsyncClient, query: str, told: str) -> None:
+    """Whatever stage could not do its work, and whatever is asked of the values."""
+    answer = await api.get("/query", params={"query": query, "time": T + 10 * S})
+    assert answer.status_code == 400
+    assert f"pipeline error: '{told}'" in answer.text
+
+
+@pytest.mark.parametrize(
     ("query", "wanted"),
     [
         ('{job="web"} | json | __error__="" | req_took > 1s', [1]),
@@ -234,6 +251,7 @@ async def test_labels_renamed_swapped_kept_and_dropped(api: httpx.AsyncClient) -
         ("vector(1) / vector(0)", {"": float("nan")}),
         ('absent_over_time({app="none", job="x"}[1m])', {"none,x": 1}),
         ('sum(sum_over_time({app="shop"} |= "{" | json | unwrap duration(req_took) [1m]))', {"": 2.12}),
+        ('sum by (__error__) (count_over_time({app="shop"} | json [1m]))', {"": 2, "JSONParserErr": 2}),
         ('sum by (trace_id) (count_over_time({app="shop"}[1m]))', {"": 4}),
     ],
 )

@@ -13,8 +13,13 @@ from app.query.logql.ast import LogQuery, RangeAggregation
 from app.query.logql.parse import parse, parse_matchers
 from app.query.logql.pipeline import selected
 from app.query.logql.stages.drop_keep import Drop, Keep
+from app.query.logql.stages.json_paths import JsonPaths
 from app.query.logql.stages.label_filter import Both, Either, LabelFilter, TextPredicate
+from app.query.logql.stages.label_format import LabelFormat, Rename, Template
 from app.query.logql.stages.line_filter import FilterOp, LineFilter
+from app.query.logql.stages.line_format import LineFormat
+from app.query.logql.stages.logfmt import LogfmtPairs
+from app.query.logql.stages.pattern import Pattern
 from app.query.logql.stages.stage import Stage
 from app.query.promql.conditions import Parameters
 from tests.unit.logql_trees import EXPRESSIONS, LOG_QUERIES
@@ -36,9 +41,15 @@ def test_no_text_of_a_query_stands_in_the_sql(value: str, other: str) -> None:
         test = Matcher("level", MatchOp.EQUAL, text)
         stages: list[Stage] = [
             LineFilter(FilterOp.NOT_CONTAINS, (text,)),
+            JsonPaths((("a", "b.c"),)),
+            LogfmtPairs((("a", "b"),)),
+            Pattern(f"<a>{text.replace('<', '')}x"),
+            LabelFormat((Template("b", "x" + text.replace("{", "")), Rename("c", "d"))),
+            LineFormat("x" + text.replace("{", "")),
             LabelFilter(Either(TextPredicate(test), Both(TextPredicate(test), TextPredicate(test)))),
             Drop((test,)),
             Keep((test,)),
+            LineFilter(FilterOp.PATTERN, (f"<_>{text.replace('<', '')}x",)),
         ]
         query = LogQuery((Matcher("app", MatchOp.EQUAL, text),), tuple(stages))
         rows, late = selected(query, 0, 1, None, frozenset(), parameters)

@@ -18,7 +18,9 @@ from app.query.grid import Grid
 from app.query.logql.ast import RangeAggregation
 from app.query.logql.pipeline import DEEP, names_read, selected
 from app.query.logql.ranges import RangeFunction, range_function
-from app.query.logql.rows import ERROR, ERROR_DETAILS, IDS, LEVEL, NO_LABELS, Rows, any_of
+from app.query.logql.rows import ERROR, ERROR_DETAILS, IDS, LEVEL, NO_LABELS, Rows, any_of, literal
+from app.query.logql.stages.json_fields import JSON_FAILED
+from app.query.logql.stages.logfmt import LOGFMT_FAILED
 from app.query.logql.stages.stage import Stage
 from app.query.logql.text import quoted
 from app.query.promql.ast import Grouping, Selector
@@ -32,6 +34,7 @@ from app.store.client import Pool
 
 _MS = 1_000_000
 _NO_GROUP = Grouping()
+PARSER_ERRORS = (JSON_FAILED, LOGFMT_FAILED)
 
 
 def range_vector(pool: Pool, node: RangeAggregation, grid: Grid, context: Context, grouping: Grouping | None) -> Vector:
@@ -94,12 +97,6 @@ class _Plan:
         """Of trace_id and span_id those that the query asks for: they would make a series of every line."""
         return IDS & (names_read(self._stages()) | any_of(self.grouping.labels if self.grouping else ()))
 
-    @property
-    def tells_errors(self) -> bool:
-        """Whether the query asks for errors itself, so that they do not end it (Loki's PreserveError)."""
-        names = self.names()
-        return names is not None and ERROR in names
-
     def sql(self, parameters: Parameters) -> str:
         """The statement."""
         start_ns, end_ns = self.first_ms * _MS + 1, self.at.end_ms * _MS + 1
@@ -108,6 +105,9 @@ class _Plan:
             stage.apply(rows)
         if self.node.unwrap is not None:
             self.node.unwrap.apply(rows)
+        if rows.error:
+            # whose error it is is told with all labels
+            rows.join()
         bucket = self._bucket(rows, start_ns)
         sql = self._parts_sql(rows, bucket) if self.function.parts else self._samples_sql(rows)
         return f"-- LogQL: {self.node.op}\n{sql}"
@@ -160,7 +160,7 @@ class _Plan:
 
     def _series_columns(self, rows: Rows) -> tuple[str, str, str]:
         """SQL of a series' labels, and of the error a line must not have and what is known of it."""
-        errors = ("''", "''") if self.tells_errors or not rows.error else (rows.error, rows.details)
+        errors = (self._error(rows), rows.details) if rows.error else ("''", "''")
         by = self.grouping
         if by is not None and not by.without:
             values = ", ".join(rows.value(name) for name in by.labels)
@@ -170,6 +170,15 @@ class _Plan:
         if gone:
             labels = f"mapFilter((k, v) -> NOT has({rows.parameters.add(gone, 'Array(String)')}, k), {labels})"
         return labels, *errors
+
+    def _error(self, rows: Rows) -> str:
+        """SQL of an error that ends the query: none of a parser's where the query itself looks at errors.
+
+        As in Loki (PreserveError); there too only when labels are asked for by name.
+        """
+        if rows.names is None or ERROR not in rows.names:
+            return rows.error
+        return f"if({rows.error} IN ({', '.join(map(literal, PARSER_ERRORS))}), '', {rows.error})"
 
 
 def _vector(plan: _Plan, rows: pa.Table, context: Context) -> Vector:

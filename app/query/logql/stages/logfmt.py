@@ -11,7 +11,7 @@ from app.query.logql.rows import Rows, literal
 from app.query.logql.stages.stage import Stage
 from app.query.logql.text import quoted
 
-_FAILED = "LogfmtParserErr"
+LOGFMT_FAILED = "LogfmtParserErr"
 _WHY = literal("logfmt syntax error")
 _KEY = r'[^\x00-\x20="]+'
 # a quoted value that ends, one that does not (and takes the rest of the line), anything up to the next space
@@ -99,7 +99,7 @@ def _pairs(rows: Rows, strict: bool) -> str:
     if strict:
         checked = rows.add_one("checked", checked)
         bad = rows.add_one("bad", f"arrayFirstIndex(t -> NOT t.3, {checked})")
-        rows.fail(f"{bad} > 0", _FAILED, _WHY)
+        rows.fail(f"{bad} > 0", LOGFMT_FAILED, _WHY)
         good = f"arraySlice({checked}, 1, toInt64(if({bad} = 0, length({checked}) + 1, {bad})) - 1)"
     else:
         good = f"arrayFilter(t -> t.3, {checked})"
