@@ -10,6 +10,7 @@ from app.query.logql.text import quoted
 from app.query.promql.conditions import Parameters
 
 _V4 = literal(r"[0-9][0-9.]{6,}")
+_ZERO_BEFORE = literal(r"(^|\.)0[0-9]")
 _V6 = literal(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 
 
@@ -25,6 +26,9 @@ class Addresses:
         kind, candidates = ("IPv4", _V4) if isinstance(first, ipaddress.IPv4Address) else ("IPv6", _V6)
         bounds = [f"to{kind}({parameters.add(str(bound))})" for bound in (first, last)]
         inside = f"ifNull(to{kind}OrNull(t) >= {bounds[0]} AND to{kind}OrNull(t) <= {bounds[1]}, false)"
+        if kind == "IPv4":
+            # the engine takes 010.0.0.1 for an address, as Go does not
+            inside += f" AND NOT match(t, {_ZERO_BEFORE})"
         return f"arrayExists(t -> {inside}, extractAll({text}, {candidates}))"
 
     def __str__(self) -> str:

@@ -98,9 +98,8 @@ class Rows:
     def sql(self, select: str, tail: str = "") -> str:
         """The whole statement."""
         steps = ",\n".join(f"{name} AS (\n{textwrap.indent(layer, '  ')}\n)" for name, layer in self._steps)
-        return (
-            f"WITH {steps}\n{self._layer(f'SELECT {select}', tail)}" if steps else self._layer(f"SELECT {select}", tail)
-        )
+        last = self._layer(f"SELECT {select}", tail)
+        return f"WITH {steps}\n{last}" if steps else last
 
     def _layer(self, head: str, tail: str) -> str:
         where = "WHERE " + "\n  AND ".join(self._conditions) if self._conditions else ""
