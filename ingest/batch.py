@@ -11,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.histogram import Histogram
-from app.store.metrics import Metadata
+from app.store.metrics import STALE_NAN_BITS, Metadata
 from ingest.exemplars import NO_EXEMPLARS, ExemplarRows
 from ingest.series import SeriesIndex
-
-STALE_NAN_BITS = 0x7FF0000000000002
-"""Prometheus's stale marker (model/value/value.go, StaleNaN): a NaN with this bit pattern."""
 
 STALE_NAN = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 """Stale marker as a float. Put it into arrays through STALE_NAN_BITS: arithmetic may lose the payload."""

@@ -6,6 +6,7 @@ Once it is known where they begin, values and timestamps of all of them are read
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,23 @@ class Places:
             times.append(_times(rows[:, form.times[0]]))
             at += len(rows)
         return np.concatenate(times), values
+
+
+def with_unusual(
+    refs: npt.NDArray[np.int32],
+    ts_ms: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    unusual: Sequence[tuple[int, int, float]],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The columns of samples with those behind them that were read one by one: (ref, timestamp, value)."""
+    if not unusual:
+        return refs, ts_ms, values
+    more = list(zip(*unusual, strict=True))
+    return (
+        np.concatenate([refs, np.array(more[0], np.int32)]),
+        np.concatenate([ts_ms, np.array(more[1], np.int64)]),
+        np.concatenate([values, np.array(more[2], np.float64)]),
+    )
 
 
 @dataclass(frozen=True, slots=True)

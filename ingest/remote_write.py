@@ -21,7 +21,7 @@ from app.store.metrics import Metadata
 from ingest import prompb
 from ingest.batch import HistogramRows, MetricBatch
 from ingest.exemplars import Exemplars
-from ingest.layouts import SAMPLE_TAG, USUAL, ZERO, Layouts, Places
+from ingest.layouts import SAMPLE_TAG, USUAL, ZERO, Layouts, Places, with_unusual
 from ingest.native import from_remote_write
 from ingest.series import RefCache, SeriesRegistry
 from ingest.write_request import Rejected, WriteRequest, checked_labels, shown, varint
@@ -200,14 +200,9 @@ class _Reader:
         beside = self._histograms or self._exemplars or self._metadata or self._rejected.series
         if not (self._unusual or beside):
             self._cache.layouts.remember(self.body, places)
-        refs, (ts_ms, values) = places.refs, read
-        if self._unusual:
-            more = list(zip(*self._unusual, strict=True))
-            refs = np.concatenate([refs, np.array(more[0], np.int32)])
-            ts_ms = np.concatenate([ts_ms, np.array(more[1], np.int64)])
-            values = np.concatenate([values, np.array(more[2], np.float64)])
+        columns = with_unusual(places.refs, *read, self._unusual)
         histograms, exemplars = HistogramRows.of(self._histograms), self._exemplars.rows()
-        batch = MetricBatch(self._cache.index, refs, ts_ms, values, self._metadata, histograms, exemplars)
+        batch = MetricBatch(self._cache.index, *columns, self._metadata, histograms, exemplars)
         return WriteRequest(batch, self._rejected)
 
     def _places(self) -> Places:

@@ -26,7 +26,7 @@ from ingest.batch import HistogramRows, MetricBatch
 from ingest.exemplars import MAX_LABEL_CHARACTERS, Exemplars, fits
 from ingest.families import Marks, family_of, kind_of, mark_of, metadata_of, read_marks
 from ingest.fields import each, runs, slices
-from ingest.layouts import SAMPLE_TAG, STARTED, USUAL, ZERO, ZERO_STARTED, Layouts, Places
+from ingest.layouts import SAMPLE_TAG, STARTED, USUAL, ZERO, ZERO_STARTED, Layouts, Places, with_unusual
 from ingest.native import from_remote_write
 from ingest.series import RefCache, SeriesRegistry
 from ingest.symbols import NO_NUMBER, SYMBOL_TAG, Numbers, SymbolTable, Tables, check_count, read_places
@@ -335,14 +335,9 @@ class _Reader:
         self._note_told()
         if not (self._unusual or self._histograms or self._exemplars or self._rejected.series):
             self._cache.layouts.remember(self._body, found)
-        refs, (ts_ms, values) = found.refs, read
-        if self._unusual:
-            more = list(zip(*self._unusual, strict=True))
-            refs = np.concatenate([refs, np.array(more[0], np.int32)])
-            ts_ms = np.concatenate([ts_ms, np.array(more[1], np.int64)])
-            values = np.concatenate([values, np.array(more[2], np.float64)])
+        columns = with_unusual(found.refs, *read, self._unusual)
         beside = HistogramRows.of(self._histograms), self._exemplars.rows()
-        batch = MetricBatch(self._cache.index, refs, ts_ms, values, list(self._metadata.values()), *beside)
+        batch = MetricBatch(self._cache.index, *columns, list(self._metadata.values()), *beside)
         return WriteRequest(batch, self._rejected)
 
     def _places(self) -> Places:

@@ -14,6 +14,8 @@ from app.labels import METRIC_NAME, Labels
 from app.store import native
 from app.store.client import Pool
 
+STALE_NAN_BITS = 0x7FF0000000000002
+"""Prometheus's stale marker (model/value/value.go, StaleNaN): a NaN with this bit pattern."""
 _MS = pa.timestamp("ms", tz="UTC")
 _SERIES = pa.schema(
     [

@@ -13,8 +13,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar
 from app.labels import Labels, labels_from
 from ingest.exemplars import Exemplars, fits
 from ingest.otlp.values import pairs
-
-_LAST_NS = 2**63 - 1
+from ingest.times import latest_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,10 @@ class PointExemplar:
 
 def take_exemplars(point: Any, ts_ns: int, found: Exemplars) -> list[PointExemplar]:
     """Takes the exemplars out of a point of time `ts_ns`; those that cannot be taken are dropped in `found`."""
-    taken = []
+    taken, latest = [], latest_ns() if point.exemplars else 0
     for message in point.exemplars:
         own_ns, kind = message.time_unix_nano, message.WhichOneof("value")
-        if own_ns > _LAST_NS:
+        if own_ns > latest:
             found.drop("out_of_bounds")
         elif kind is None:
             found.drop("malformed")

@@ -18,8 +18,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 from app.config import Limits
 from app.histogram import Histogram
 from app.labels import METRIC_NAME, Labels, labels_from
-from app.store.metrics import Metadata
-from ingest.batch import STALE_NAN_BITS, HistogramRows, MetricBatch
+from app.store.metrics import STALE_NAN_BITS, Metadata
+from ingest.batch import HistogramRows, MetricBatch
 from ingest.exemplars import Exemplars
 from ingest.otlp.cache import Generation
 from ingest.otlp.exemplars import PointExemplar, add_exemplars, take_exemplars

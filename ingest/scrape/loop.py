@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from app.config import Limits
 from app.labels import METRIC_NAME, Labels, labels_from
-from app.store.metrics import Metadata
+from app.store.metrics import STALE_NAN_BITS, Metadata
 from app.telemetry import DROPPED, SCRAPES
-from ingest.batch import STALE_NAN_BITS, MetricBatch
+from ingest.batch import MetricBatch
 from ingest.exemplars import NO_EXEMPLARS
 from ingest.scrape.collector import Collector
 from ingest.scrape.exemplars import exemplar_rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pyarrow as pa
 
@@ -14,30 +15,15 @@ from app.query.result import QueryResult
 from app.store.client import Pool
 from app.store.logs import LOG_SCHEMA, StreamRow, insert_lines, insert_streams
 from ingest.series import label_set_id
-from tests.conformance.logqltest_script import Clear, Eval, Load, read_script
+from tests.conformance.logqltest_script import Eval, Load, read_script
 from tests.conformance.promqltest_runner import almost_equal
+from tests.conformance.scripts import Failures, Mismatch, run
 
 
-class Mismatch(Exception):
-    """An eval did not come out as the script says."""
-
-
-def run_script(text: str, pool: Pool, engine: LogQLEngine) -> tuple[int, list[tuple[Eval, str]]]:
+def run_script(text: str, pool: Pool, engine: LogQLEngine) -> tuple[int, Failures[Eval]]:
     """(number of evals, those that failed with the reason)."""
-    evals, failures = 0, []
-    for command in read_script(text):
-        if isinstance(command, Clear):
-            pool.command("TRUNCATE TABLE logs")
-            pool.command("TRUNCATE TABLE log_streams")
-        elif isinstance(command, Load):
-            load(pool, command)
-        else:
-            evals += 1
-            try:
-                check(command, engine)
-            except Mismatch as error:
-                failures.append((command, str(error)))
-    return evals, failures
+    tables = ("logs", "log_streams")
+    return run(read_script(text), pool, tables, (Load, partial(load, pool)), (Eval, partial(check, engine)))
 
 
 def load(pool: Pool, command: Load) -> None:
@@ -62,7 +48,7 @@ def load(pool: Pool, command: Load) -> None:
     insert_streams(pool, [StreamRow(i, "", labels, first - 3_600_000, last + 1) for labels, i in streams.items()])
 
 
-def check(command: Eval, engine: LogQLEngine) -> None:
+def check(engine: LogQLEngine, command: Eval) -> None:
     """Runs an eval. Raises Mismatch."""
     try:
         result = _answer(command, engine)

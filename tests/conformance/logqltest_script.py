@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from app.durations import parse_duration_ms
 from app.labels import Labels, labels_from
 from app.query.logql.parse import parse_matchers
+from tests.conformance.scripts import Clear
 
 EPOCH_MS = 1_767_225_600_000
 """2026 begins: what times of a script count from."""
@@ -39,10 +40,6 @@ class Load:
     """A load command."""
 
     entries: list[Entry]
-
-
-class Clear:
-    """A clear command."""
 
 
 @dataclass(slots=True)

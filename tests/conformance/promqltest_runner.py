@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -18,32 +19,16 @@ from app.store.histograms import insert_histograms
 from app.store.metrics import SeriesRow, insert_samples, insert_series
 from ingest.series import label_set_id
 from tests.conformance.promqltest_histograms import HistogramPoint, same_histogram, with_custom_buckets
-from tests.conformance.promqltest_script import Clear, Eval, Load, Point, Series, read_script
+from tests.conformance.promqltest_script import Eval, Load, Point, Series, read_script
+from tests.conformance.scripts import Failures, Mismatch, run
 
 _EPSILON = 1e-6
 
 
-class Mismatch(Exception):
-    """An eval did not come out as the script says."""
-
-
-def run_script(text: str, pool: Pool, engine: PromQLEngine) -> tuple[int, list[tuple[Eval, str]]]:
+def run_script(text: str, pool: Pool, engine: PromQLEngine) -> tuple[int, Failures[Eval]]:
     """(number of evals, those that failed with the reason)."""
-    evals, failures = 0, []
-    for command in read_script(text):
-        if isinstance(command, Clear):
-            pool.command("TRUNCATE TABLE metric_samples")
-            pool.command("TRUNCATE TABLE metric_histograms")
-            pool.command("TRUNCATE TABLE metric_series")
-        elif isinstance(command, Load):
-            load(pool, command)
-        else:
-            evals += 1
-            try:
-                check(command, engine)
-            except Mismatch as error:
-                failures.append((command, str(error)))
-    return evals, failures
+    tables = ("metric_samples", "metric_histograms", "metric_series")
+    return run(read_script(text), pool, tables, (Load, partial(load, pool)), (Eval, partial(check, engine)))
 
 
 def load(pool: Pool, command: Load) -> None:
@@ -94,7 +79,7 @@ def _custom_buckets(command: Load) -> list[Series]:
     ]
 
 
-def check(command: Eval, engine: PromQLEngine) -> None:
+def check(engine: PromQLEngine, command: Eval) -> None:
     """Runs an eval. Raises Mismatch."""
     fails = [e for e in command.expects if e[0] == "fail"]
     try:

@@ -10,8 +10,9 @@ import promql_parser
 
 from app.durations import parse_duration_ms
 from app.labels import METRIC_NAME, Labels, labels_from
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from tests.conformance.promqltest_histograms import HistogramPoint, histogram_sequence
+from tests.conformance.scripts import Clear
 
 _STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 _LOAD = re.compile(r"^load(?:_(with_nhcb))?\s+(.+?)$")
@@ -58,10 +59,6 @@ class Eval:
     series: list[Series] = field(default_factory=list)
     text: str | None = None
     vector_times: tuple[int, int, int] | None = None
-
-
-class Clear:
-    """A clear command."""
 
 
 Command = Load | Eval | Clear

@@ -12,6 +12,7 @@ from app.config import Limits
 from app.query.logql.engine import LogQLEngine
 from app.store.client import Pool
 from tests.conformance.logqltest_runner import run_script
+from tests.conformance.scripts import passed
 
 OWN = Path(__file__).parent / "logql"
 FOLDER = Path(os.environ.get("WATCHHOUSE_LOGQLTEST_DIR", "../shared/oracles/logqltest"))
@@ -49,9 +50,4 @@ if THEIRS:
         """As many evals of each script pass as did before."""
         text = (FOLDER / name).read_text(encoding="utf-8")
         evals, failures = run_script(text, embedded_pool, LogQLEngine(embedded_pool, Limits()))
-        passed = evals - len(failures)
-        record_property("passed", f"{passed} of {evals}")
-        print(f"{name}: {passed} of {evals} pass")
-        for command, reason in failures:
-            print(f"  {name}:{command.line}: {command.query}\n    {reason}")
-        assert passed >= FLOORS[name]
+        assert passed(name, evals, failures, record_property) >= FLOORS[name]

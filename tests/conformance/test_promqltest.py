@@ -12,6 +12,7 @@ from app.config import Limits
 from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
 from tests.conformance.promqltest_runner import run_script
+from tests.conformance.scripts import passed
 
 FOLDER = Path(os.environ.get("WATCHHOUSE_PROMQLTEST_DIR", "../shared/oracles/promqltest"))
 
@@ -49,9 +50,4 @@ def test_prometheus_own_scripts(
         pytest.skip(f"no Prometheus test scripts in {FOLDER} (WATCHHOUSE_PROMQLTEST_DIR)")
     engine = PromQLEngine(embedded_pool, Limits(), **WAYS[way])
     evals, failures = run_script(script.read_text(encoding="utf-8"), embedded_pool, engine)
-    passed = evals - len(failures)
-    record_property("passed", f"{passed} of {evals}")
-    print(f"{name}: {passed} of {evals} pass")
-    for command, reason in failures:
-        print(f"  {name}:{command.line}: {command.query}\n    {reason}")
-    assert passed >= FLOORS[name]
+    assert passed(name, evals, failures, record_property) >= FLOORS[name]

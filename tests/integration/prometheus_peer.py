@@ -20,7 +20,8 @@ import pytest
 from app.errors import QueryError
 from app.labels import Labels
 from app.query.promql.engine import PromQLEngine
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
+from app.store.native import varint
 from tests.integration.promql_world import Points
 
 _SERIES_A_REQUEST = 500
@@ -82,21 +83,13 @@ def _write_request(data: dict[Labels, Points]) -> bytes:
         for at, value in points:
             # the marker's bits, not a float that may have lost them
             bits = struct.pack("<Q", STALE_NAN_BITS) if math.isnan(value) else struct.pack("<d", value)
-            body += _field(2, b"\x09" + bits + b"\x10" + _varint(at))
+            body += _field(2, b"\x09" + bits + b"\x10" + varint(at))
         out += _field(1, body)
     return out
 
 
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes([*out, n])
-
-
 def _field(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
 def random_times_ms() -> tuple[int, int, int, int]:

@@ -21,7 +21,7 @@ from app.config import Limits
 from app.labels import Labels
 from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from tests.integration.promql_world import put, series, serving
 from tests.integration.service import free_port
 

@@ -16,17 +16,16 @@ from app.errors import QueryLimit
 from app.histogram import Buckets, Histogram
 from app.labels import METRIC_NAME, Labels
 from app.query.promql.engine import PromQLEngine
-from app.query.promql.points import STALE_BITS
 from app.query.result import QueryResult
 from app.store.client import Pool
 from app.store.histograms import insert_histograms
-from app.store.metrics import SeriesRow, insert_series
+from app.store.metrics import STALE_NAN_BITS, SeriesRow, insert_series
 from ingest.series import label_set_id
 from tests.integration.promql_world import put, series, serving
 
 T0 = 1_700_000_000_000
 Params = dict[str, str | int | float | bool | None]
-STALE = float(np.array([STALE_BITS], np.uint64).view(np.float64)[0])
+STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 
 
 def histogram(count: float, total: float | None = None) -> Histogram:

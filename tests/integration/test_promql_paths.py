@@ -16,7 +16,7 @@ from app.query.promql.engine import PromQLEngine
 from app.query.promql.leaves import GRID_FUNCTIONS, PUSHED_AGGREGATIONS
 from app.query.result import QueryResult
 from app.store.client import Pool
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from tests.integration.promql_world import put, series
 
 T0 = 1_700_000_000_000

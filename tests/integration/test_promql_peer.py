@@ -18,7 +18,7 @@ from app.config import Limits
 from app.labels import Labels
 from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from tests.integration.prometheus_peer import differences, running_prometheus
 from tests.integration.promql_world import Points, put, series
 from tests.unit.promql.syntax_cases import GRAMMAR, SINCE_3, TOKENS, TYPES

@@ -39,7 +39,7 @@ QUERIES = (
 )
 
 
-def _same(a: QueryResult, b: QueryResult) -> None:
+def check_same(a: QueryResult, b: QueryResult) -> None:
     assert a.labels == b.labels
     assert np.array_equal(a.present, b.present)
     ours, theirs = a.values[a.present], b.values[b.present]
@@ -71,7 +71,7 @@ def test_what_is_used_again_is_true(embedded_pool: Pool, seed: int) -> None:
         start_ms = end_ms - rng.choice((600_000, 600_000, 300_000))
         for query in rng.sample(QUERIES, 8):
             again = engine.range(query, start_ms, end_ms, STEP, reuse=True)
-            _same(again, other.range(query, start_ms, end_ms, STEP))
+            check_same(again, other.range(query, start_ms, end_ms, STEP))
 
 
 def _read(engine: PromQLEngine, query: str, start_ms: int, end_ms: int) -> tuple[QueryResult, int]:

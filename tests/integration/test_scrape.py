@@ -15,7 +15,7 @@ from aiohttp import web
 
 from app.config import Limits
 from app.store.client import Pool
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from ingest.scrape.collector import Collector
 from ingest.scrape.discovery import static_groups
 from ingest.scrape.fetch import client_for

@@ -14,7 +14,8 @@ from app.errors import Overloaded
 from app.histogram import Buckets, Histogram
 from app.labels import labels_from
 from app.store.client import Pool
-from ingest.batch import STALE_NAN, STALE_NAN_BITS, HistogramRows, LogBatch, MetricBatch
+from app.store.metrics import STALE_NAN_BITS
+from ingest.batch import STALE_NAN, HistogramRows, LogBatch, MetricBatch
 from ingest.exemplars import Exemplars
 from ingest.writer import Writer
 

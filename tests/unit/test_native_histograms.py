@@ -12,8 +12,9 @@ import pytest
 from app.config import Limits
 from app.histogram import Histogram
 from app.labels import labels_from
+from app.store.metrics import STALE_NAN_BITS
 from ingest import prompb
-from ingest.batch import STALE_NAN, STALE_NAN_BITS, MetricBatch
+from ingest.batch import STALE_NAN, MetricBatch
 from ingest.native import from_remote_write
 from ingest.remote_write import WriteCache, decode_write_request
 from ingest.series import SeriesRegistry

@@ -13,7 +13,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataP
 
 from app.config import Limits
 from app.histogram import Histogram
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from ingest.otlp.cache import PointCache
 from ingest.otlp.metrics import DecodedMetrics, decode_metrics
 from ingest.series import SeriesRegistry

@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from app.config import Limits
-from ingest.batch import STALE_NAN_BITS
+from app.store.metrics import STALE_NAN_BITS
 from ingest.otlp.cache import PointCache
 from ingest.otlp.metrics import DecodedMetrics, decode_metrics
 from ingest.series import SeriesRegistry

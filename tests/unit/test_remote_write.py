@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from app.config import Limits
 from app.errors import DecodeError
 from app.labels import labels_from
+from app.store.metrics import STALE_NAN_BITS
+from app.store.native import varint
 from ingest import prompb
-from ingest.batch import STALE_NAN_BITS
 from ingest.remote_write import WriteCache, decode_write_request
 from ingest.series import SeriesRegistry
 from ingest.write_request import decompress
@@ -91,12 +92,12 @@ def test_samples_written_in_another_order_of_fields_are_read() -> None:
     label.labels.add(name=b"__name__", value=b"m")
     other = prompb.TimeSeries()
     other.labels.add(name=b"a", value=b"b")
-    reversed_sample = b"\x12\x10\x10" + _varint(1_700_000_000_000) + b"\x09" + struct.pack("<d", 7.0)
+    reversed_sample = b"\x12\x10\x10" + varint(1_700_000_000_000) + b"\x09" + struct.pack("<d", 7.0)
     usual = body_of([({"__name__": "m"}, [(1_700_000_000_000, 1.0)])])
     read(cache, usual)
     for tail, labels in ((b"", {"__name__": "m"}), (other.SerializeToString(), {"__name__": "m", "a": "b"})):
         message = label.SerializeToString() + reversed_sample + tail
-        body = b"\x0a" + _varint(len(message)) + message
+        body = b"\x0a" + varint(len(message)) + message
         assert read(cache, usual + body) == sorted(
             wanted([({"__name__": "m"}, [(1_700_000_000_000, 1.0)]), (labels, [(1_700_000_000_000, 7.0)])])
         )
@@ -135,7 +136,7 @@ def test_a_bad_series_costs_no_other(labels: list[tuple[str, str]], reason: str)
     bad.samples.add(timestamp=1_700_000_000_000, value=1)
     good: Series = [({"__name__": "good"}, [(1_700_000_000_000, 2.0)])]
     raw = bad.SerializeToString()
-    body = body_of(good) + b"\x0a" + _varint(len(raw)) + raw + body_of(good)
+    body = body_of(good) + b"\x0a" + varint(len(raw)) + raw + body_of(good)
     decoded = decode_write_request(body, WriteCache(SeriesRegistry()), LIMITS)
     assert len(decoded.batch) == 2
     assert decoded.rejected.series == 1
@@ -171,11 +172,3 @@ def test_a_snappy_bomb_is_refused_before_it_is_decoded() -> None:
         decompress(bomb, Limits.model_validate({"max_decoded_bytes": "100KiB"}))
     with pytest.raises(DecodeError, match="not snappy"):
         decompress(b"\x05hello", LIMITS)
-
-
-def _varint(n: int) -> bytes:
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes([*out, n])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from app.errors import StoreError
 from app.query.logql.ast import LogQuery
 from app.query.logql.pipeline import DEEP, names_read, selected, split
 from app.query.logql.result import Line, LogResult
@@ -28,10 +27,8 @@ def read_lines(
     parameters = Parameters()
     sql = _sql(query, start_ns, end_ns, limit, _ORDER[direction], parameters)
     settings = {**context.settings(), "max_result_rows": 0, **DEEP}
-    try:
+    with context.asking():
         rows = pool.query(sql, parameters.values, timeout_s=context.remaining_s(), settings=settings)
-    except StoreError as error:
-        raise context.store_error(error) from error
     columns = [rows.column(name).to_pylist() for name in ("stream", "ns", "line", "meta", "parsed")]
     return LogResult(
         [

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from app.errors import QueryFailed, StoreError
+from app.errors import QueryFailed
 from app.labels import Labels, labels_from
 from app.query.grid import Grid
 from app.query.logql.ast import RangeAggregation
@@ -47,10 +47,8 @@ def range_vector(pool: Pool, node: RangeAggregation, grid: Grid, context: Contex
     parameters = Parameters()
     sql = plan.sql(parameters)
     settings = {**context.settings(), **DEEP}
-    try:
+    with context.asking():
         rows = pool.query(sql, parameters.values, timeout_s=context.remaining_s(), settings=settings)
-    except StoreError as error:
-        raise context.store_error(error) from error
     vector = _vector(plan, rows, context)
     if node.op == "absent_over_time":
         return absent(labels_of_absent(Selector((node.query.matchers,))), vector.present)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.errors import StoreError
 from app.labels import Labels, Matcher, labels_from
 from app.query.logql.conditions import stream_condition
 from app.query.promql.conditions import Parameters
@@ -26,9 +25,7 @@ def select_streams(
         "-- LogQL: streams\nSELECT stream_id, any(labels) AS label_set FROM log_streams\n"
         f"WHERE ({') OR ('.join(wanted)})\nGROUP BY service, stream_id"
     )
-    try:
+    with context.asking():
         rows = pool.query(sql, parameters.values, timeout_s=context.remaining_s(), settings=context.settings())
-    except StoreError as error:
-        raise context.store_error(error) from error
     ids = rows.column("stream_id").to_pylist()
     return {i: labels_from(pairs) for i, pairs in zip(ids, rows.column("label_set").to_pylist(), strict=True)}

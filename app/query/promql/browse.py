@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from app.config import Limits
-from app.errors import StoreError
 from app.labels import METRIC_NAME, Labels
 from app.query.promql.ast import Selector
 from app.query.promql.catalog import labels_of_map
@@ -88,10 +87,8 @@ class SeriesBrowser:
     def _query(self, sql: str, parameters: Parameters) -> pa.Table:
         timeout = self._limits.query_timeout / 1000
         context = Context(self._limits, time.monotonic() + timeout, timeout, 0, 0, 0)
-        try:
+        with context.asking():
             return self._pool.query(sql, parameters.values, timeout_s=timeout, settings=context.settings())
-        except StoreError as error:
-            raise context.store_error(error) from error
 
 
 def _where(selectors: Sequence[Selector], span: Span, parameters: Parameters) -> str:

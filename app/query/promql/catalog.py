@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import pyarrow as pa
 from app.labels import METRIC_NAME, Labels
 
 _BOUND = 2_000_000
+_AT_ONCE = 20_000
+"""Series that are asked for by one statement."""
 
 
 def labels_of_map(metric: list[str], maps: pa.MapArray) -> list[Labels]:
@@ -35,20 +38,23 @@ class SeriesCatalog:
         self._lock = threading.Lock()
         self._known: dict[int, Labels] = {}
 
-    def lookup(self, ids: npt.NDArray[np.uint64]) -> list[Labels] | None:
-        """The label sets of all these series, or None when one of them is not known yet."""
-        known = self._known
+    def labels(self, ids: npt.NDArray[np.uint64], read: Callable[[list[int]], pa.Table]) -> list[Labels] | None:
+        """The label sets of all these series, or None when one of them is not known to the store either.
+
+        `read` gives rows of (series_id, name, pairs) of some ids; it is asked for those that are not remembered.
+        """
+        # whoever starts anew does so with another dictionary: this one keeps what it has
+        known, found = self._known, dict[int, Labels]()
+        wanted = ids.tolist()
+        new = [i for i in wanted if i not in known]
+        for first in range(0, len(new), _AT_ONCE):
+            found.update(self._learned(read(new[first : first + _AT_ONCE])))
         try:
-            return [known[i] for i in ids.tolist()]
+            return [known[i] if i in known else found[i] for i in wanted]
         except KeyError:
             return None
 
-    def unknown(self, ids: npt.NDArray[np.uint64]) -> list[int]:
-        """Those whose labels are not known yet."""
-        known = self._known
-        return [i for i in ids.tolist() if i not in known]
-
-    def learn(self, rows: pa.Table) -> None:
+    def _learned(self, rows: pa.Table) -> dict[int, Labels]:
         """Remembers rows of (series_id, name, pairs)."""
         found: dict[int, Labels] = {}
         for batch in rows.to_batches():
@@ -58,3 +64,4 @@ class SeriesCatalog:
             known = self._known if len(self._known) + len(found) <= _BOUND else {}
             known.update(found)
             self._known = known
+        return found

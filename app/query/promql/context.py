@@ -23,7 +23,7 @@ _SAMPLE_BYTES = 32
 """A time and a value, and once more while parts are put together."""
 WINDOW_BYTES = 170
 """A window over raw samples, as functions on arrays work on it."""
-_HISTOGRAM_BYTES = 1024
+HISTOGRAM_BYTES = 1024
 """A native histogram of some twenty buckets."""
 _CHECKED_EVERY = 256
 T = TypeVar("T")
@@ -116,27 +116,21 @@ class Context:
         Raises Overloaded when the queries that run would hold too much together.
         """
         self.remaining_s()
-        size = series * steps * cell_bytes
         if series > self.limits.query_max_series:
             raise QueryLimit(
                 f"the query selects {series} series, more than limits.query_max_series = {self.limits.query_max_series}"
             )
-        if size > self.limits.query_max_memory:
-            raise QueryLimit(
-                f"the query needs {series} series at {steps} steps in memory, more than"
-                f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
-            )
-        query = running.current()
-        if query is not None:
-            query.hold(size)
+        self._hold(series * steps * cell_bytes, f"{series} series at {steps} steps in memory")
 
     def check_samples(self, n: int) -> None:
         """Raises QueryLimit when so many raw samples may not be held at once; otherwise as `check_size`."""
-        size = n * _SAMPLE_BYTES
+        self._hold(n * _SAMPLE_BYTES, f"{n} samples in memory at once")
+
+    def _hold(self, size: int, what: str) -> None:
         if size > self.limits.query_max_memory:
             raise QueryLimit(
-                f"the query needs {n} samples in memory at once, more than"
-                f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
+                f"the query needs {what}, more than limits.query_max_memory = {self.limits.query_max_memory} bytes"
+                " allows"
             )
         query = running.current()
         if query is not None:
@@ -145,13 +139,10 @@ class Context:
     def make_histograms(self, cells: Sequence[T]) -> Iterator[T]:
         """Goes through cells that each become a native histogram, or a number worked out of one.
 
-        Raises QueryLimit when so many may not be held, QueryTimeout when time is over on the way.
+        Raises QueryLimit when so many may not be held, QueryTimeout when time is over on the way; otherwise as
+        `check_size`.
         """
-        if len(cells) * _HISTOGRAM_BYTES > self.limits.query_max_memory:
-            raise QueryLimit(
-                f"the query needs {len(cells)} native histograms in memory, more than"
-                f" limits.query_max_memory = {self.limits.query_max_memory} bytes allows"
-            )
+        self._hold(len(cells) * HISTOGRAM_BYTES, f"{len(cells)} native histograms in memory")
         for i, cell in enumerate(cells):
             if not i % _CHECKED_EVERY:
                 self.remaining_s()
@@ -168,8 +159,15 @@ class Context:
             "result_overflow_mode": "throw",
         }
 
-    def store_error(self, error: StoreError) -> QueryError | StoreUnavailable:
-        """What to raise for an error of the store."""
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """While the store is asked: its errors are raised as those of a query."""
+        try:
+            yield
+        except StoreError as error:
+            raise self._error_of(error) from error
+
+    def _error_of(self, error: StoreError) -> QueryError | StoreUnavailable:
         if isinstance(error, StoreUnavailable):
             return error
         if error.code == 159:

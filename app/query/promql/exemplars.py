@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from app.config import Limits
-from app.errors import StoreError
 from app.labels import Labels
 from app.query.promql.ast import Node, Selector, children
 from app.query.promql.catalog import labels_of_map
@@ -92,10 +91,8 @@ class ExemplarReader:
         self, sql: str, parameters: Parameters, context: Context, settings: Mapping[str, int] | None = None
     ) -> pa.Table:
         bounds = {**context.settings(), **(settings or {})}
-        try:
+        with context.asking():
             return self._pool.query(sql, parameters.values, timeout_s=context.remaining_s(), settings=bounds)
-        except StoreError as error:
-            raise context.store_error(error) from error
 
 
 def _by_series(rows: pa.Table, labels: Mapping[int, Labels]) -> list[tuple[Labels, list[Exemplar]]]:

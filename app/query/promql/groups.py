@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from app.labels import Labels
-from app.query.promql import kernels
+from app.query.promql import kernel_groups
 from app.query.promql.aggregate import group_key
 from app.query.promql.ast import Grouping
 from app.query.promql.kernel_leaves import Ids, Rows
@@ -17,12 +17,12 @@ from app.query.vector import Ints, Vector
 _REMEMBERED_BYTES = 32 * 2**20
 """Ids and group numbers together; the groupings of some two million series."""
 _WHAT = {
-    "sum": kernels.SUM,
-    "avg": kernels.SUM,
-    "min": kernels.LEAST,
-    "max": kernels.MOST,
-    "count": kernels.MEMBERS,
-    "group": kernels.MEMBERS,
+    "sum": kernel_groups.SUM,
+    "avg": kernel_groups.SUM,
+    "min": kernel_groups.LEAST,
+    "max": kernel_groups.MOST,
+    "count": kernel_groups.MEMBERS,
+    "group": kernel_groups.MEMBERS,
 }
 
 
@@ -77,7 +77,7 @@ class Groups:
             self._total = np.concatenate((self._total, fresh))
             self._lost = np.concatenate((self._lost, fresh))
             self._members = np.concatenate((self._members, fresh.astype(np.int64)))
-        kernels.gathered(
+        kernel_groups.gathered(
             rows.values, rows.present, numbers[group], _WHAT[self._op], self._total, self._lost, self._members
         )
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from app.labels import Matcher
 from app.query.grid import Grid
-from app.query.promql import kernels
+from app.query.promql import kernel_groups, kernels
 from app.query.promql.ast import Selector
 from app.query.promql.conditions import Parameters, samples_condition, storable
 from app.query.promql.context import Context
@@ -257,4 +257,4 @@ def warm_up() -> None:
     for function in _KERNELS:
         rows = _worked_out(function, Grid(1, 1, 2), 1, samples)
     total, lost, members = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2), np.int64)
-    kernels.gathered(rows.values, rows.present, np.zeros(1, np.int64), kernels.SUM, total, lost, members)
+    kernel_groups.gathered(rows.values, rows.present, np.zeros(1, np.int64), kernel_groups.SUM, total, lost, members)

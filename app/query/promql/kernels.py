@@ -15,9 +15,7 @@ import numba
 import numpy as np
 
 from app.query.vector import Bools, Floats, Ints
-
-STALE_BITS = 0x7FF0000000000002
-"""Prometheus's stale marker (model/value/value.go, StaleNaN)."""
+from app.store.metrics import STALE_NAN_BITS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -62,7 +60,7 @@ def tidy(
                 break
         if ascending:
             for i in range(a, b):
-                if keep_stale or bits[i] != STALE_BITS:
+                if keep_stale or bits[i] != STALE_NAN_BITS:
                     ts_out[n] = base + np.int64(times[i])
                     values_out[n] = values[i]
                     n += 1
@@ -70,7 +68,7 @@ def tidy(
             for j in np.argsort(times[a:b], kind="mergesort"):
                 i = a + j
                 at = base + np.int64(times[i])
-                if not keep_stale and bits[i] == STALE_BITS:
+                if not keep_stale and bits[i] == STALE_NAN_BITS:
                     continue
                 if n > start and ts_out[n - 1] == at:
                     if values[i] > values_out[n - 1] or math.isnan(values_out[n - 1]):
@@ -201,7 +199,7 @@ def newest(
             end = first + k * step
             while hi < b and ts[hi] <= end:
                 hi += 1
-            some = hi > a and ts[hi - 1] > end - window and bits[hi - 1] != STALE_BITS
+            some = hi > a and ts[hi - 1] > end - window and bits[hi - 1] != STALE_NAN_BITS
             present[s, k] = some
             if not some:
                 out[s, k] = 0.0
@@ -328,7 +326,7 @@ def summed(
             while hi < b and ts[hi] <= end:
                 x = values[hi]
                 if math.isfinite(x):
-                    newer, newer_lost = _add(newer, newer_lost, x)
+                    newer, newer_lost = add(newer, newer_lost, x)
                 else:
                     odd += 1
                 hi += 1
@@ -341,7 +339,7 @@ def summed(
                 older[hi - a] = older_lost[hi - a] = 0.0
                 for i in range(hi - 1, lo - 1, -1):
                     if math.isfinite(values[i]):
-                        total, lost = _add(total, lost, values[i])
+                        total, lost = add(total, lost, values[i])
                     older[i - a], older_lost[i - a] = total, lost
                 middle = hi
                 newer = newer_lost = 0.0
@@ -352,7 +350,7 @@ def summed(
                 continue
             total, lost = newer, newer_lost
             if lo < middle:
-                total, lost = _add(total, lost + older_lost[lo - a], older[lo - a])
+                total, lost = add(total, lost + older_lost[lo - a], older[lo - a])
             result = total / n + lost / n if mean else total + lost
             if odd > 0 or not math.isfinite(result):
                 result = mean_of(values, lo, hi) if mean else _sum_of(values, lo, hi)
@@ -360,7 +358,8 @@ def summed(
 
 
 @kernel
-def _add(total: float, lost: float, x: float) -> tuple[float, float]:
+def add(total: float, lost: float, x: float) -> tuple[float, float]:
+    """A sum and what it has lost so far, after one more (Neumaier; kahanSumInc in Prometheus)."""
     new = total + x
     if math.isinf(new):
         return new, 0.0
@@ -373,7 +372,7 @@ def _add(total: float, lost: float, x: float) -> tuple[float, float]:
 def _sum_of(values: Floats, lo: int, hi: int) -> float:
     total = lost = 0.0
     for i in range(lo, hi):
-        total, lost = _add(total, lost, values[i])
+        total, lost = add(total, lost, values[i])
     return total + lost
 
 
@@ -384,7 +383,7 @@ def mean_of(values: Floats, lo: int, hi: int) -> float:
     n = 0
     for i in range(lo, hi):
         n += 1
-        new, more = _add(total, lost, values[i])
+        new, more = add(total, lost, values[i])
         if n > 1 and math.isinf(new):
             return _running_mean(values, i, hi, total / (n - 1), lost / (n - 1), n - 1)
         total, lost = new, more
@@ -396,29 +395,5 @@ def _running_mean(values: Floats, lo: int, hi: int, mean: float, lost: float, n:
     for i in range(lo, hi):
         n += 1
         q = (n - 1) / n
-        mean, lost = _add(q * mean, q * lost, values[i] / n)
+        mean, lost = add(q * mean, q * lost, values[i] / n)
     return mean + lost
-
-
-SUM, LEAST, MOST, MEMBERS = 0, 1, 2, 3
-
-
-@kernel
-def gathered(
-    values: Floats, present: Bools, group: Ints, what: int, total: Floats, lost: Floats, members: Ints
-) -> None:
-    """Adds series to their groups: `group` [series] indexes `total`, `lost` and `members`, [groups, steps]."""
-    for s in range(values.shape[0]):
-        g = group[s]
-        for k in range(values.shape[1]):
-            if not present[s, k]:
-                continue
-            x = values[s, k]
-            if what == SUM:
-                total[g, k], lost[g, k] = _add(total[g, k], lost[g, k], x)
-            elif what != MEMBERS:
-                best = total[g, k]
-                better = x < best if what == LEAST else x > best
-                if members[g, k] == 0 or better or math.isnan(best):
-                    total[g, k] = x
-            members[g, k] += 1

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from app.errors import QueryFailed, StoreError
+from app.errors import QueryFailed
 from app.labels import METRIC_NAME, Labels, labels_from
 from app.query.grid import Grid
 from app.query.promql.ast import Grouping, Selector
@@ -21,11 +21,12 @@ from app.query.promql.groups import GroupIndex, Groups
 from app.query.promql.histograms.hints import REACH_MS
 from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
-from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, STALE_BITS, Hints, Points, histogram_points, newest
+from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, Hints, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
 from app.query.vector import Bools, Floats, Vector, empty
 from app.store.client import Pool
 from app.store.histograms import HistogramMetrics
+from app.store.metrics import STALE_NAN_BITS
 
 GRID_FUNCTIONS: Mapping[str, str] = {
     # checked against the array implementation by tests/integration/test_promql_paths.py
@@ -57,11 +58,9 @@ SLIDING = frozenset({"rate", "increase"})
 _NEVER_NEGATIVE = frozenset({"changes", "count_over_time", "increase", "irate", "rate", "resets"})
 """Functions whose values lose nothing when they are added plainly."""
 _ILL_CONDITIONED = 1e15
-_LABELS_AT_ONCE = 20_000
-"""Series whose labels one statement reads: of those there are samples of, not of all that ever were."""
 PUSHED_AGGREGATIONS = frozenset(_PUSHED)
 
-_NOT_STALE = f"reinterpretAsUInt64(value) != {STALE_BITS}"
+_NOT_STALE = f"reinterpretAsUInt64(value) != {STALE_NAN_BITS}"
 
 
 class LeafSource:
@@ -83,10 +82,8 @@ class LeafSource:
 
     def may_have_histograms(self, selector: Selector, context: Context) -> bool:
         """Whether there may be native histograms among the samples of a selector."""
-        try:
+        with context.asking():
             names = self._histograms.names()
-        except StoreError as error:
-            raise context.store_error(error) from error
         return bool(names) and any(
             all(m.matches(name) for m in group if m.name == METRIC_NAME)
             for name in names
@@ -112,7 +109,7 @@ class LeafSource:
             return empty(leaf.grid.n)
         values, present = _cells(rows, "grid")
         if leaf.function in (INSTANT, INSTANT_TIME):
-            present = present & (values.view(np.uint64) != STALE_BITS)
+            present = present & (values.view(np.uint64) != STALE_NAN_BITS)
         labels = self._labels(rows.column("series_id").to_numpy(), leaf.selector, context)
         return _padded(Vector(labels, values, present), leaf.grid.n, first, last).compact()
 
@@ -245,39 +242,34 @@ class LeafSource:
         return Samples(labels, points.offsets, points.ts_ms, points.values, points.histograms)
 
     def _labels(self, ids: npt.NDArray[np.uint64], selector: Selector, context: Context) -> list[Labels]:
-        labels = self._catalog.lookup(ids)
-        if labels is None:
-            new = self._catalog.unknown(ids)
-            for first in range(0, len(new), _LABELS_AT_ONCE):
-                parameters = Parameters()
-                some = parameters.add(new[first : first + _LABELS_AT_ONCE], "Array(UInt64)")
-                sql = (
-                    "-- PromQL: labels of the selected series\n"
-                    "SELECT series_id, toString(any(metric)) AS name, any(labels) AS pairs\nFROM metric_series\n"
-                    f"WHERE {series_condition(selector, parameters)} AND series_id IN {some}\nGROUP BY series_id"
-                )
-                self._catalog.learn(self._query(sql, parameters, context))
-            labels = self._catalog.lookup(ids)
+        def read(some: list[int]) -> pa.Table:
+            # of series there are samples of, not of all that ever were
+            parameters = Parameters()
+            wanted = parameters.add(some, "Array(UInt64)")
+            sql = (
+                "-- PromQL: labels of the selected series\n"
+                "SELECT series_id, toString(any(metric)) AS name, any(labels) AS pairs\nFROM metric_series\n"
+                f"WHERE {series_condition(selector, parameters)} AND series_id IN {wanted}\nGROUP BY series_id"
+            )
+            return self._query(sql, parameters, context)
+
+        labels = self._catalog.labels(ids, read)
         if labels is None:
             raise QueryFailed("the store holds samples of a series it has no labels of")
         return labels
 
     def _native(self, sql: str, parameters: Parameters, context: Context, settings: Mapping[str, int]) -> bytes:
         wanted = {**context.settings(), **settings}
-        try:
+        with context.asking():
             return self._pool.raw_query(
                 sql, parameters.values, fmt="Native", timeout_s=context.remaining_s(), settings=wanted
             )
-        except StoreError as error:
-            raise context.store_error(error) from error
 
     def _query(self, sql: str, parameters: Parameters, context: Context) -> pa.Table:
-        try:
+        with context.asking():
             return self._pool.query(
                 sql, parameters.values, timeout_s=context.remaining_s(), settings=context.settings()
             )
-        except StoreError as error:
-            raise context.store_error(error) from error
 
 
 def _where(selector: Selector, after_ms: int, until_ms: int, parameters: Parameters) -> str:
@@ -312,7 +304,7 @@ def _pushed_sql(leaf: Leaf, grid: Grid, op: str, grouping: Grouping, parameters:
     if leaf.function == INSTANT:
         inner = (
             "SELECT series_id, samples, arrayMap(v -> if(reinterpretAsUInt64(assumeNotNull(v)) ="
-            f" {STALE_BITS}, NULL, v), grid) AS grid\nFROM (\n{inner}\n)"
+            f" {STALE_NAN_BITS}, NULL, v), grid) AS grid\nFROM (\n{inner}\n)"
         )
     counts = ", countForEach(grid) AS counts" if op in ("avg", "count", "group") else ""
     if _may_cancel(leaf, op):

@@ -16,9 +16,7 @@ from app.query.promql.windows import cut
 from app.query.result import Samples
 from app.query.vector import Bools, Floats, Histograms, Ints, Vector, is_histogram, no_histograms
 from app.store.histograms import HINTS
-
-STALE_BITS = 0x7FF0000000000002
-"""Prometheus's stale marker (model/value/value.go, StaleNaN)."""
+from app.store.metrics import STALE_NAN_BITS
 
 HISTOGRAMS_SQL = (
     "-- PromQL: native histograms of a selector\n"
@@ -85,7 +83,7 @@ class Points:
         return Points(self.ids[some[:-1]], ends[some], self.ts_ms[kept], self.values[kept], histograms)
 
     def _stale(self) -> Bools:
-        return np.asarray(self.values.view(np.uint64) == STALE_BITS)
+        return np.asarray(self.values.view(np.uint64) == STALE_NAN_BITS)
 
 
 NO_POINTS = Points(np.empty(0, np.uint64), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0))
@@ -110,13 +108,13 @@ def newest(samples: Samples, grid: Grid, window_ms: int, times: bool, hints: Hin
     w = cut(samples, grid.times, window_ms)
     shape = (len(samples), grid.n)
     last = w.hi - 1
-    present = (w.some & (w.at(last).view(np.uint64) != STALE_BITS)).reshape(shape)
+    present = (w.some & (w.at(last).view(np.uint64) != STALE_NAN_BITS)).reshape(shape)
     values = w.time_at(last) / 1000 if times else w.at(last)
     histograms = None
     if samples.histograms is not None and len(last):
         told = samples.histograms
         if hints != "none":
-            stale = np.asarray(samples.values.view(np.uint64) == STALE_BITS)
+            stale = np.asarray(samples.values.view(np.uint64) == STALE_NAN_BITS)
             which = np.unique(last[present.ravel()])
             told = hinted(told, samples.offsets, stale, which, detect=hints == "detected")
         histograms = told[np.clip(last, 0, None)].reshape(shape)

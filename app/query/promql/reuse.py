@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from app.labels import Labels
 from app.query.grid import Grid
+from app.query.promql.context import HISTOGRAM_BYTES
 from app.query.promql.locality import Reach
 from app.query.vector import Vector, no_histograms
 
@@ -150,8 +151,10 @@ def _true_steps(kept: _Kept, grid: Grid) -> Vector | None:
 
 
 def _size(vector: Vector) -> int:
-    histograms = 0 if vector.histograms is None else 1024 * int(vector.native.sum()) + vector.histograms.nbytes
-    return vector.values.nbytes + vector.present.nbytes + histograms + _LABELS_BYTES * len(vector)
+    size = vector.values.nbytes + vector.present.nbytes + _LABELS_BYTES * len(vector)
+    if vector.histograms is not None:
+        size += vector.histograms.nbytes + HISTOGRAM_BYTES * int(vector.native.sum())
+    return size
 
 
 def _frozen(vector: Vector) -> Vector:
