@@ -127,9 +127,7 @@ Leaf = TextPredicate | ValuePredicate | AddressPredicate
 
 
 @dataclass(frozen=True, slots=True)
-class Both(Predicate):
-    """`left and right`; both are always looked at."""
-
+class _Two(Predicate):
     left: Predicate
     right: Predicate
 
@@ -137,6 +135,11 @@ class Both(Predicate):
         """Those of both sides."""
         yield from self.left.leaves()
         yield from self.right.leaves()
+
+
+@dataclass(frozen=True, slots=True)
+class Both(_Two):
+    """`left and right`; both are always looked at."""
 
     def outcome(self, rows: Rows, columns: dict[ValuePredicate, tuple[str, str, str]]) -> _Outcome:
         """Fails where either does."""
@@ -148,16 +151,8 @@ class Both(Predicate):
 
 
 @dataclass(frozen=True, slots=True)
-class Either(Predicate):
+class Either(_Two):
     """`left or right`; the right side is not looked at where the left one holds."""
-
-    left: Predicate
-    right: Predicate
-
-    def leaves(self) -> Iterator[Leaf]:
-        """Those of both sides."""
-        yield from self.left.leaves()
-        yield from self.right.leaves()
 
     def outcome(self, rows: Rows, columns: dict[ValuePredicate, tuple[str, str, str]]) -> _Outcome:
         """Fails where the left side does, or the right side is looked at and does."""
