@@ -27,7 +27,8 @@ from tests.integration.service import ServiceProcess
 
 HEADERS = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
 REQUESTS_A_SCRAPE, SCRAPES, AT_ONCE = 10, 240, 10
-SENDERS = 8
+SENDERS_ALONE, SENDERS_BESIDE = 8, 32
+"""Beside queries a request waits longer, so more must be under way to offer as many."""
 X = "http_requests_total"
 QUERIES = (
     f"sum by (code) (rate({X}[5m]))",
@@ -50,8 +51,8 @@ def requests(begin_ms: int, samples: int) -> Iterator[bytes]:
             yield bytes(cramjam.snappy.compress_raw(body(order, samples, begin_ms + n * samples * 15_000)))
 
 
-def send(url: str, bodies: list[bytes], every_s: float, seconds: float, out: Any) -> None:
-    """Writes from `SENDERS` connections, a request every `every_s` unless that is 0; puts (waited s, status) rows."""
+def send(url: str, bodies: list[bytes], every_s: float, seconds: float, senders: int, out: Any) -> None:
+    """Writes from so many connections, a request every `every_s` unless that is 0; puts (waited s, status) rows."""
     waited: list[tuple[float, int]] = []
     turn, lock = itertools.count(), threading.Lock()
     began = time.monotonic()
@@ -69,7 +70,7 @@ def send(url: str, bodies: list[bytes], every_s: float, seconds: float, out: Any
                 status = client.post(f"{url}/api/v1/write", content=bodies[n], headers=HEADERS).status_code
                 waited.append((time.monotonic() - asked, status))
 
-    threads = [threading.Thread(target=one) for _ in range(SENDERS)]
+    threads = [threading.Thread(target=one) for _ in range(senders)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,17 +122,19 @@ def main() -> int:
     begin_s = (int(time.time()) - SCRAPES * 15 - 60) // 15 * 15
     history = list(itertools.islice(requests(begin_s * 1000, AT_ONCE), REQUESTS_A_SCRAPE * SCRAPES // AT_ONCE))
     # a series of its own time: what is written meanwhile is not what is asked for
-    live = list(itertools.islice(requests((begin_s - 86_400) * 1000, 1), 4_000))
+    live = list(itertools.islice(requests((begin_s - 86_400) * 1000, 1), 6_000))
     results: Any = multiprocessing.Queue()
     with tempfile.TemporaryDirectory() as folder, ServiceProcess(Path(folder)) as service:
-        send(service.url, history, 0, 600, results)
+        send(service.url, history, 0, 600, SENDERS_ALONE, results)
         results.get()
-        send(service.url, live, 0, 5, results)
+        send(service.url, live, 0, 5, SENDERS_ALONE, results)
         took, waited = results.get()
         told("remote write alone", took, waited, A_REQUEST)
         half = 2 * took / len(waited)
         rest = live[len(waited) :] + live
-        writer = multiprocessing.Process(target=send, args=(service.url, rest, half, options.seconds, results))
+        writer = multiprocessing.Process(
+            target=send, args=(service.url, rest, half, options.seconds, SENDERS_BESIDE, results)
+        )
         queries: Any = multiprocessing.Queue()
         reader = multiprocessing.Process(
             target=ask, args=(service.url, options.clients, begin_s, options.seconds, queries)
