@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from tests.integration.promql_world import put, series
 MARK = "zqx"
 """Is in every text a query is made with, and in no statement of ours."""
 T0 = 1_790_000_000_000
+_metrics = itertools.count()
 texts = st.text("'\"\\`;(){}[]|%-/*\n\0é= ,x", max_size=12).map(lambda text: MARK + text)
 PROMQL = (
     "{__name__=%s}",
@@ -136,9 +138,11 @@ def test_browsing(embedded_pool: Pool, statements: list[str], name: str, value: 
 @given(value=texts)
 def test_a_hostile_value_selects_its_series_alone(embedded_pool: Pool, value: str) -> None:
     """What was stored under a text is found by that text, and by no other."""
-    put(embedded_pool, {series("hostile", a=value): [(T0, 1.0)], series("hostile", a=value + "x"): [(T0, 2.0)]})
+    # of its own: all examples are in one store, and one may have stored what another is about
+    name = f"hostile_{next(_metrics)}"
+    put(embedded_pool, {series(name, a=value): [(T0, 1.0)], series(name, a=value + "x"): [(T0, 2.0)]})
     engine = PromQLEngine(embedded_pool, Limits())
-    for form in ("hostile{a=%s}", "sum by (a) (hostile{a=%s})"):
-        result = engine.instant(filled(form, [value]), T0)
+    for form in ("%s{a=%%s}", "sum by (a) (%s{a=%%s})"):
+        result = engine.instant(filled(form % name, [value]), T0)
         assert [dict(labels)["a"] for labels in result.labels] == [value]
         assert result.values.tolist() == [[1.0]]
