@@ -1,68 +1,122 @@
-"""Error ratio, burn rate and budget: pure functions of counts and time.
+"""Error ratio, burn rate and budget: pure functions of counts and time, over n points at once.
 
-Whether an alert fires is decided on exact fractions: an error ratio of exactly factor * budget does not fire, which
+Whether a limit is passed is decided on exact fractions: an error ratio of exactly factor * budget does not fire, which
 binary floating point would get wrong ((100 - 99.9) / 100 is less than 0.001).
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
-from slo.windows import BurnPair
+import numpy as np
+
+from slo.measure import Bools, Floats, Measured, Sums
+from slo.period import DAY_MS, Rolling
+from slo.spec import Occurrences, Op, SloSpec
+
+_OPS: dict[Op, Callable[[Any, Any], Any]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+# far more than floats are off, so that whatever is further from the limit is decided by them
+_NEAR = 1e-9
+# ratios add up to binary fractions a little beside what is meant; counts are whole and not touched
+_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
-    """Events of a window. `counted` of the `expected` intervals in it are known."""
+class Part:
+    """What one `Sums` adds to a burn rate: `weight` times its error ratio over its budget, a share of its events."""
 
-    bad: float
-    total: float
-    counted: int
-    expected: int
-
-    @property
-    def coverage(self) -> float:
-        """The share of the window that is known, 0 to 1."""
-        return self.counted / self.expected if self.expected else 0.0
+    weight: Fraction
+    budget: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class PairBurn:
-    """What a pair of windows showed. Burn rates are NaN where there was no traffic.
-
-    `known` is false while the history of its long window is still being read; such a pair never fires.
-    """
-
-    pair: BurnPair
-    long_burn: float
-    short_burn: float
-    firing: bool
-    known: bool = True
+def exact(number: float) -> Fraction:
+    """A number as it is written in decimals: 99.9 is 999/10."""
+    return Fraction(repr(float(number)))
 
 
 def budget_of(objective: float) -> Fraction:
     """The share of events that may be bad under an objective in per cent, as exact as it is written."""
-    return 1 - Fraction(repr(float(objective))) / 100
+    return 1 - exact(objective) / 100
 
 
-def error_ratio(sums: Sums) -> float:
-    """Bad by total, within 0 and 1; NaN without traffic: that is undefined, and not 100 % good."""
-    return min(1.0, max(0.0, sums.bad / sums.total)) if sums.total > 0 else math.nan
+def parts_of(spec: SloSpec) -> tuple[Part, ...]:
+    """What the `Sums` of an SLO count for.
+
+    A composite that budgets occurrences burns at the rate of each component against its own objective, times its
+    weight (OpenSLO, "Composite SLO"). Everything else is one against the SLO's objective.
+    """
+    if spec.composite and isinstance(spec.budgeting, Occurrences):
+        return tuple(Part(exact(c.weight), budget_of(c.objective)) for c in spec.components)
+    return (Part(Fraction(1), budget_of(spec.objective)),)
 
 
-def burn_rate(ratio: float, budget: Fraction) -> float:
-    """How many times faster than allowed the budget is used. Without a budget any error burns infinitely fast."""
-    if budget == 0:
-        return ratio if math.isnan(ratio) or ratio == 0 else math.inf
-    return ratio / float(budget)
+def error_ratio(sums: Sums) -> Floats:
+    """Bad by total, within 0 and 1; NaN without traffic: that is undefined, and not 100 % good. (n,)."""
+    none = np.full(len(sums.total), np.nan)
+    return np.asarray(np.divide(_bad(sums), sums.total, out=none, where=sums.total > 0))
 
 
-def budget_left(period: Sums, budget: Fraction) -> float:
-    """The share of the period's budget that is left, negative when overspent; NaN without traffic."""
-    return 1 - burn_rate(error_ratio(period), budget)
+def burn_rate(parts: Sequence[Part], sums: Sequence[Sums]) -> Floats:
+    """How many times faster than allowed the budget is used, NaN without traffic, (n,).
+
+    Without a budget any error burns infinitely fast. A component without traffic burns nothing where another has some.
+    """
+    ratios = [error_ratio(one) for one in sums]
+    rate = np.zeros(len(ratios[0]))
+    for part, ratio in zip(parts, ratios, strict=True):
+        if part.budget:
+            rate += np.nan_to_num(ratio, nan=0.0) * float(part.weight / part.budget)
+        else:
+            rate[ratio > 0] = np.inf
+    rate[~_traffic(sums)] = np.nan
+    return rate
+
+
+def compare(parts: Sequence[Part], sums: Sequence[Sums], factor: Fraction, op: Op = "gt") -> Bools:
+    """Where the burn rate is `op` the factor, exactly, (n,). Without traffic it is not."""
+    rate, limit = burn_rate(parts, sums), float(factor)
+    found = np.asarray(_OPS[op](rate, limit))
+    near = np.flatnonzero(np.abs(rate - limit) <= _NEAR * limit)
+    if len(near):
+        rows = np.column_stack([column[near] for one in sums for column in (_bad(one), one.total)])
+        unique, back = np.unique(rows, axis=0, return_inverse=True)
+        answers = [bool(_OPS[op](_exact_burn(parts, row), factor)) for row in unique.tolist()]
+        found[near] = np.array(answers)[back.reshape(-1)]
+    return found
+
+
+def at_least(good: Floats, total: Floats, target: Fraction) -> Bools:
+    """Where good by total is at least a target, exactly, (n,). Without traffic it is not."""
+    none = np.zeros(len(total), np.int64)
+    # what is "bad" here is what a slice's target asks for
+    return compare((Part(Fraction(1), Fraction(1)),), (Sums(good, total, none, none),), target, "gte")
+
+
+def of_period(spec: SloSpec, measured: Measured) -> tuple[Sums, ...]:
+    """The period's sums, with what its budget is a share of as their total.
+
+    That is what there was so far. In time slices of a period of the calendar it is all of the period's slices, so that
+    a bad one costs the same on the first day as on the last.
+    """
+    if isinstance(spec.period, Rolling) or isinstance(spec.budgeting, Occurrences):
+        return measured.period
+    whole = measured.period_length.astype(np.float64)
+    return tuple(replace(one, total=whole) for one in measured.period)
+
+
+def budget_used(spec: SloSpec, measured: Measured) -> Floats:
+    """The share of the period's budget that is used, above 1 when overspent; NaN without traffic, (n,)."""
+    return burn_rate(parts_of(spec), of_period(spec, measured))
 
 
 def exhausted_in_ms(left: float, burn: float, period_ms: int) -> int | None:
@@ -74,28 +128,24 @@ def exhausted_in_ms(left: float, burn: float, period_ms: int) -> int | None:
     return 0 if math.isinf(burn) else round(left * period_ms / burn)
 
 
-def exceeds(sums: Sums, limit: Fraction) -> bool:
-    """Whether bad by total is strictly above a limit. Without traffic it is not."""
-    return sums.total > 0 and Fraction(sums.bad) > limit * Fraction(sums.total)
+def window_of_today(windows_ms: Sequence[int]) -> int | None:
+    """The window today's burn is taken from: a day, else the longest below it, else the shortest there is."""
+    within = [window for window in windows_ms if window <= DAY_MS]
+    return max(within) if within else min(windows_ms, default=None)
 
 
-def judge(
-    pairs: Sequence[BurnPair], budget: Fraction, window: Callable[[int], Sums], known_ms: int
-) -> tuple[PairBurn, ...]:
-    """Every pair at one moment. `window` gives the sums of the last so many milliseconds, of which `known_ms` are read.
-
-    A pair fires when both its windows burn faster than its factor.
-    """
-    return tuple(_judge(pair, budget, window(pair.long_ms), window(pair.short_ms), known_ms) for pair in pairs)
+def _bad(sums: Sums) -> Floats:
+    # errors scraped a moment before their requests may be more than those, or fewer than none
+    return np.clip(sums.bad, 0.0, np.maximum(sums.total, 0.0))
 
 
-def _judge(pair: BurnPair, budget: Fraction, long: Sums, short: Sums, known_ms: int) -> PairBurn:
-    limit = pair.factor * budget
-    known = pair.long_ms <= known_ms
-    return PairBurn(
-        pair,
-        burn_rate(error_ratio(long), budget),
-        burn_rate(error_ratio(short), budget),
-        known and exceeds(long, limit) and exceeds(short, limit),
-        known,
-    )
+def _traffic(sums: Sequence[Sums]) -> Bools:
+    return np.asarray(np.any([one.total > 0 for one in sums], axis=0))
+
+
+def _exact_burn(parts: Sequence[Part], row: list[float]) -> Fraction:
+    burn = Fraction(0)
+    for part, bad, total in zip(parts, row[::2], row[1::2], strict=True):
+        if total > 0 and bad > 0:
+            burn += part.weight * exact(round(bad, _DECIMALS)) / (exact(round(total, _DECIMALS)) * part.budget)
+    return burn

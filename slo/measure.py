@@ -15,6 +15,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Index = slice | npt.NDArray[np.intp] | Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Sums:
     @property
     def coverage(self) -> Floats:
         """The share of each window that is known, 0 to 1; NaN where nothing is expected."""
-        with np.errstate(invalid="ignore"):
-            return np.divide(self.counted, self.expected, out=np.full(len(self.bad), np.nan), where=self.expected > 0)
+        unknown = np.full(len(self.bad), np.nan)
+        return np.asarray(np.divide(self.counted, self.expected, out=unknown, where=self.expected > 0))
+
+    def at(self, points: Index) -> Sums:
+        """Those of some of the points."""
+        return Sums(self.bad[points], self.total[points], self.counted[points], self.expected[points])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +61,13 @@ class Measured:
 
     Of a rolling period what is expected in it; of one of the calendar its future counts too.
     """
+
+    def at(self, points: Index) -> Measured:
+        """What is known at some of the points."""
+        return Measured(
+            self.at_ms[points],
+            self.known_ms[points],
+            {window: tuple(one.at(points) for one in sums) for window, sums in self.windows.items()},
+            tuple(one.at(points) for one in self.period),
+            self.period_length[points],
+        )

@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 from dateutil.relativedelta import relativedelta
 
 DAY_MS = 86_400_000
@@ -71,6 +73,18 @@ Period = Rolling | Calendar
 def nominal_length_ms(unit: CalendarUnit, count: int) -> int:
     """The length of an OpenSLO duration where no calendar says more exactly: a month has 30 days, a year 365."""
     return _NOMINAL_MS[unit] * count
+
+
+def spans(period: Period, at_ms: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(from, to) of the period of each of n moments, ends of intervals: the one the last interval before each is in."""
+    if isinstance(period, Rolling) or not len(at_ms):
+        return at_ms - period.length_ms, at_ms
+    edges = [*period.bounds(int(at_ms.min()) - 1)]
+    while edges[-1] < at_ms.max():
+        edges.append(period.bounds(edges[-1])[1])
+    found = np.array(edges, np.int64)
+    after = np.searchsorted(found, at_ms)
+    return found[after - 1], found[after]
 
 
 @lru_cache(maxsize=4096)
