@@ -1,4 +1,4 @@
-"""From intervals to what the budget is a share of: the events themselves, or time slices (OpenSLO's budgetingMethod)."""
+"""From intervals to what a budget is a share of: events, or time slices (the budgetingMethod of OpenSLO)."""
 
 from __future__ import annotations
 

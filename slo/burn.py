@@ -82,6 +82,14 @@ def burn_rate(parts: Sequence[Part], sums: Sequence[Sums]) -> Floats:
     return rate
 
 
+def overall_ratio(spec: SloSpec, sums: Sequence[Sums]) -> Floats:
+    """The error ratio of all of an SLO, (n,). A composite's burn rate says which one it has against its objective."""
+    if len(sums) == 1:
+        return error_ratio(sums[0])
+    with np.errstate(invalid="ignore"):  # no budget, and none of it used
+        return burn_rate(parts_of(spec), sums) * float(budget_of(spec.objective))
+
+
 def compare(parts: Sequence[Part], sums: Sequence[Sums], factor: Fraction, op: Op = "gt") -> Bools:
     """Where the burn rate is `op` the factor, exactly, (n,). Without traffic it is not."""
     rate, limit = burn_rate(parts, sums), float(factor)

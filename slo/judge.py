@@ -67,12 +67,16 @@ def shape_of(spec: SloSpec) -> Hashable:
 
 def judge(spec: SloSpec, measured: Measured, policy: Policy) -> dict[str, Verdict]:
     """Every alert at n points, by its key. `spec` is any SLO of their shape."""
-    return {alert.key: judge_alert(spec, alert, measured, policy) for alert in spec.alerts}
+    return {alert.key: verdict_of(alert, decide(spec, alert, measured, policy), measured) for alert in spec.alerts}
 
 
-def judge_alert(spec: SloSpec, alert: AlertSpec, measured: Measured, policy: Policy) -> Verdict:
-    """One alert at n points."""
-    decisions = decide_all(spec, alert, measured, policy)
+def decide(spec: SloSpec, alert: AlertSpec, measured: Measured, policy: Policy) -> list[Decision]:
+    """The conditions of an alert at n points, in its order."""
+    return [_decide(spec, condition, measured, policy) for condition in alert.conditions]
+
+
+def verdict_of(alert: AlertSpec, decisions: Sequence[Decision], measured: Measured) -> Verdict:
+    """An alert by its conditions."""
     condition = np.full(len(measured.at_ms), -1)
     why = np.zeros(len(measured.at_ms), np.int64)
     for i in sorted(range(len(decisions)), key=lambda i: _factor(alert.conditions[i])):
@@ -85,11 +89,6 @@ def judge_alert(spec: SloSpec, alert: AlertSpec, measured: Measured, policy: Pol
             firing |= _silent(measured, shortest)
     why[firing] = _DECIDED
     return Verdict(firing, why != _DECIDED, condition, why)
-
-
-def decide_all(spec: SloSpec, alert: AlertSpec, measured: Measured, policy: Policy) -> list[Decision]:
-    """The conditions of an alert, in its order."""
-    return [_decide(spec, condition, measured, policy) for condition in alert.conditions]
 
 
 def _decide(spec: SloSpec, condition: Condition, measured: Measured, policy: Policy) -> Decision:
