@@ -13,8 +13,8 @@ import numpy as np
 from app.alert import Alert
 from app.labels import Labels
 from app.store.state import StateStore
-from slo.judge import Verdict
-from slo.notice import alert_annotations, alert_facts, alert_labels, firing_condition
+from slo.judge import Verdict, condition_of
+from slo.notice import alert_annotations, alert_facts, alert_labels
 from slo.spec import SloSpec
 from slo.state import INACTIVE, AlertState, advance
 from slo.status import AlertStatus, SloStatus
@@ -183,9 +183,9 @@ class AlertBook:
 
 def _seen(status: SloStatus, one: AlertStatus, entry: _Entry, at_ms: int) -> Firing | None:
     """The alert as it fires now; one that is held says what it said, and why it is held."""
-    condition = firing_condition(one)
-    if condition is None:
+    if not one.fires:
         return entry.current and replace(entry.current, facts={**entry.current.facts, "held": one.held})
+    condition = condition_of(one.alert, one.condition)
     return Firing(
         status.spec.id,
         one.alert.key,

@@ -16,7 +16,16 @@ from slo.burn import Part, compare, of_period, parts_of
 from slo.guard import may_be_chance
 from slo.measure import Bools, Ints, Measured, Sums
 from slo.period import spans
-from slo.spec import AlertSpec, BudgetCondition, BurnCondition, Condition, EventsSli, Occurrences, SloSpec
+from slo.spec import (
+    AlertSpec,
+    BudgetCondition,
+    BurnCondition,
+    Condition,
+    EventsSli,
+    NoDataCondition,
+    Occurrences,
+    SloSpec,
+)
 
 HELD = (
     "",
@@ -83,12 +92,15 @@ def verdict_of(alert: AlertSpec, decisions: Sequence[Decision], measured: Measur
         condition[decisions[i].fires] = i
         why = np.maximum(why, decisions[i].why)
     firing = condition >= 0
-    if alert.when_no_data:
-        shortest = min((c.short_ms for c in alert.conditions if isinstance(c, BurnCondition)), default=None)
-        if shortest is not None:
-            firing |= _silent(measured, shortest)
+    if alert.when_no_data and _burn_conditions(alert):
+        firing |= _silent(measured, _shortest_ms(alert))
     why[firing] = _DECIDED
     return Verdict(firing, why != _DECIDED, condition, why)
+
+
+def condition_of(alert: AlertSpec, index: int) -> Condition:
+    """The condition that a firing verdict names; -1 is that nothing is known of the shortest window."""
+    return alert.conditions[index] if index >= 0 else NoDataCondition(_shortest_ms(alert))
 
 
 def _decide(spec: SloSpec, condition: Condition, measured: Measured, policy: Policy) -> Decision:
@@ -148,6 +160,14 @@ def _silent(measured: Measured, window_ms: int) -> Bools:
     sums = measured.windows[window_ms]
     nothing = np.all([(one.counted == 0) & (one.expected > 0) for one in sums], axis=0)
     return np.asarray(nothing & (measured.known_ms >= window_ms))
+
+
+def _shortest_ms(alert: AlertSpec) -> int:
+    return min(condition.short_ms for condition in _burn_conditions(alert))
+
+
+def _burn_conditions(alert: AlertSpec) -> list[BurnCondition]:
+    return [condition for condition in alert.conditions if isinstance(condition, BurnCondition)]
 
 
 def _factor(condition: Condition) -> Fraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.durations import format_duration_ms
 from app.labels import Labels, labels_from
 from slo.burn import exhausted_in_ms
-from slo.spec import AlertSpec, BudgetCondition, BurnCondition, Condition, NoDataCondition, Op, SloSpec
+from slo.spec import AlertSpec, BudgetCondition, BurnCondition, Condition, Op, SloSpec
 from slo.status import AlertStatus, SloStatus
 
 _SUMMARIES = {"ticket": "SLO error budget burn rate is over expected."}
@@ -49,15 +49,6 @@ def condition_text(condition: Condition) -> str:
     if isinstance(condition, BudgetCondition):
         return f"{float(condition.consumed * 100):.6g} % of the budget is used"
     return f"no data for {format_duration_ms(condition.window_ms)}"
-
-
-def firing_condition(one: AlertStatus) -> Condition | None:
-    """The condition an alert fires for now; where nothing is known that of no data; None where it does not."""
-    if not one.fires:
-        return None
-    if one.condition >= 0:
-        return one.alert.conditions[one.condition]
-    return NoDataCondition(min(c.short_ms for c in one.alert.conditions if isinstance(c, BurnCondition)))
 
 
 def alert_facts(status: SloStatus, one: AlertStatus, condition: Condition) -> dict[str, object]:
