@@ -68,7 +68,7 @@ class DedupStage:
         news = needs_telling(
             self.nflog.get(log_key(self.key, notification)),
             frozenset(a.fingerprint for a in notification.firing),
-            frozenset(a.fingerprint for a in notification.resolved),
+            frozenset(a.fingerprint for a in notification.told(send_resolved=True) if a.resolved_at(notification.now)),
             send_resolved=self.send_resolved,
             repeat_interval_ms=notification.repeat_interval_ms,
             now=notification.now,
@@ -86,8 +86,8 @@ class SendStage:
     _last_error: dict[str, str] = field(default_factory=dict)
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`. A receiver that wants no resolved alerts is sent the firing ones only."""
-        wanted = notification if self.notifier.send_resolved else replace(notification, alerts=notification.firing)
+        """As `Stage`. Ends that the receiver or an alert itself wants untold are left out."""
+        wanted = replace(notification, alerts=notification.told(send_resolved=self.notifier.send_resolved))
         if wanted.alerts:
             await self._retrying(notification)(self._attempt, wanted)
         return notification

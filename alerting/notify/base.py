@@ -50,6 +50,14 @@ class Notification:
         """The alerts that are over."""
         return tuple(a for a in self.alerts if a.resolved_at(self.now))
 
+    def told(self, *, send_resolved: bool) -> tuple[Alert, ...]:
+        """The alerts a message is about: an end only where the receiver and the alert itself want it told."""
+        return tuple(
+            a
+            for a in self.alerts
+            if not a.resolved_at(self.now) or (send_resolved and a.facts.get("tell_resolved") is not False)
+        )
+
     @property
     def status(self) -> Literal["firing", "resolved"]:
         """Firing while any alert of it fires."""

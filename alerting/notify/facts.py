@@ -29,6 +29,14 @@ class SloFacts:
     budget_left: float | None
     """A ratio of the whole budget; negative when it is overspent."""
     exhausted_in_ms: float | None
+    cause: str
+    """What it fires for: `burn`, `budget` (so much of it is used) or `no data`."""
+    condition: str
+    """The same in full: `90 % of the budget is used`."""
+    held: str
+    """Why it holds its state, though what it fires for cannot be told now; else empty."""
+    budget_left_events: float | None
+    budget_left_minutes: float | None
 
 
 def slo_facts(alert: Alert) -> SloFacts | None:
@@ -38,12 +46,16 @@ def slo_facts(alert: Alert) -> SloFacts | None:
     if not isinstance(slo, str) or not slo:
         return None
     names = ("objective", "long_window_ms", "short_window_ms", "threshold", "long_burn", "short_burn")
-    numbers = {name: _number(facts.get(name)) for name in (*names, "budget_left", "exhausted_in_ms")}
+    budget = ("budget_left", "budget_left_events", "budget_left_minutes", "exhausted_in_ms")
+    numbers = {name: _number(facts.get(name)) for name in (*names, *budget)}
     return SloFacts(
         slo=slo,
         service=_text(facts.get("service")),
         severity=_text(facts.get("severity")),
         description=_text(facts.get("description")),
+        cause=_text(facts.get("cause")) or "burn",
+        condition=_text(facts.get("condition")),
+        held=_text(facts.get("held")),
         **numbers,
     )
 

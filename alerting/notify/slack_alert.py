@@ -80,8 +80,7 @@ def _what(alert: Alert, facts: SloFacts | None, notification: Notification, deta
     severity = _severity(alert, facts)
     lines = [mrkdwn.bold(name_of(alert), 300) + (f" {mrkdwn.code(severity, 60)}" if severity else "")]
     if facts:
-        verb = "no longer burns its error budget too fast" if resolved else f"burns its error budget {_speed(facts)}"
-        lines[0] += f" {verb}"
+        lines[0] += f" {_verb(facts, resolved)}"
     summary, description = annotations.get("summary", ""), annotations.get("description", "")
     if facts and not description:
         description = facts.description
@@ -90,6 +89,17 @@ def _what(alert: Alert, facts: SloFacts | None, notification: Notification, deta
             lines.append(mrkdwn.escaped(text, 1000 if detailed else 250))
     lines.append(_since(alert, notification))
     return "\n".join(lines)
+
+
+def _verb(facts: SloFacts, resolved: bool) -> str:
+    if facts.cause == "budget":
+        if resolved:
+            return "has more of its error budget left again"
+        used = "too much" if facts.budget_left is None else percent(1 - facts.budget_left)
+        return f"has used {used} of its error budget"
+    if facts.cause == "no data":
+        return "has data again" if resolved else "has no data"
+    return "no longer burns its error budget too fast" if resolved else f"burns its error budget {_speed(facts)}"
 
 
 def _speed(facts: SloFacts) -> str:
@@ -107,18 +117,35 @@ def _since(alert: Alert, notification: Notification) -> str:
 def _numbers(facts: SloFacts, *, resolved: bool) -> list[str]:
     found = []
     if not resolved:
-        for window_ms, burn in ((facts.long_window_ms, facts.long_burn), (facts.short_window_ms, facts.short_burn)):
+        # a condition of one window has it as the long and the short one
+        windows = {facts.short_window_ms: facts.short_burn, facts.long_window_ms: facts.long_burn}
+        for window_ms, burn in reversed(windows.items()):
             if window_ms is not None:
                 found.append(f"*Burn rate over {span(window_ms)}*\n{times(burn)} (threshold {times(facts.threshold)})")
-    found.append(f"*Budget left*\n{percent(facts.budget_left)}")
+        if facts.cause != "burn" and facts.condition:
+            found.append(f"*Alerts when*\n{mrkdwn.escaped(facts.condition, 200)}")
+    found.append(f"*Budget left*\n{percent(facts.budget_left)}{_amount(facts)}")
     if not resolved and facts.budget_left is not None:
         if facts.budget_left <= 0:
             found.append("*Budget gone in*\nalready spent")
         elif facts.exhausted_in_ms is not None:
-            found.append(f"*Budget gone in*\n{span(facts.exhausted_in_ms)} at this rate")
+            rate = "this rate" if facts.cause == "burn" else "today's rate"
+            found.append(f"*Budget gone in*\n{span(facts.exhausted_in_ms)} at {rate}")
+    if facts.held and not resolved:
+        found.append(f"*Held*\n{mrkdwn.escaped(facts.held, 200)}")
     if facts.objective is not None:
         found.append(f"*Objective*\n{facts.objective:.6g} %")
     return found
+
+
+def _amount(facts: SloFacts) -> str:
+    """What is left in events and minutes, behind the per cent."""
+    amounts = []
+    if facts.budget_left_events is not None:
+        amounts.append(f"{facts.budget_left_events:,.0f} events")
+    if facts.budget_left_minutes is not None:
+        amounts.append(f"{facts.budget_left_minutes:,.1f} min")
+    return f" ({', '.join(amounts)})" if amounts else ""
 
 
 def _labels(alert: Alert, notification: Notification) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -179,6 +180,21 @@ async def test_without_send_resolved() -> None:
     await world.turn(600)
     assert [(firing, resolved) for _, firing, resolved in world.team.told] == [(["A"], []), (["A"], [])]
     await world.manager.stop()
+
+
+async def test_an_alert_may_want_its_end_untold(world: World) -> None:
+    """The end of such an alert is in no message, repeats no other, and when it fires again that is told."""
+    quiet: dict[str, object] = {"tell_resolved": False}
+    await world.put(replace(alert("A", slo="x"), facts=quiet), alert("B", slo="x"))
+    await world.turn(60)
+    await world.put(replace(alert("A", 0, 50, slo="x"), facts=quiet))
+    await world.turn(600)
+    await world.put(alert("B", 0, 650, slo="x"))
+    await world.turn(600)
+    await world.put(replace(alert("A", 1260, slo="x"), facts=quiet))
+    await world.turn(600)
+    told = [(firing, resolved) for _, firing, resolved in world.team.told]
+    assert told == [(["A", "B"], []), ([], ["B"]), (["A"], [])]
 
 
 async def test_a_restart_tells_nothing_twice(world: World) -> None:

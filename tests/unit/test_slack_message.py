@@ -107,6 +107,53 @@ def test_an_overspent_budget_says_so() -> None:
     assert "already spent" in shown
 
 
+def test_a_budget_that_is_nearly_used_says_how_much_is_left() -> None:
+    """An alert on budget used has no windows: it says how much is used, when it alerts, and what is left."""
+    windows = ("long_window_ms", "short_window_ms", "threshold", "long_burn", "short_burn")
+    facts = {name: value for name, value in FACTS.items() if name not in windows} | {
+        "cause": "budget",
+        "condition": "90 % of the budget is used",
+        "budget_left": 0.08,
+        "budget_left_events": 1234.4,
+        "budget_left_minutes": 3.456,
+    }
+    shown = render_plain(message(slo_alert(facts=facts)))
+    assert "has used 92 % of its error budget" in shown
+    assert "Alerts when: 90 % of the budget is used" in shown
+    assert "Budget left: 8 % (1,234 events, 3.5 min)" in shown
+    assert "Burn rate over" not in shown
+    assert "at today's rate" in shown
+    over = render_plain(message(slo_alert(facts=facts, ends_at=START + timedelta(minutes=30))))
+    assert "has more of its error budget left again" in over
+
+
+def test_an_slo_without_data_says_so() -> None:
+    """An alert for want of data speaks of that, and not of a burn rate."""
+    facts = {"slo": "x", "service": "shop", "objective": 99.0, "cause": "no data", "condition": "no data for 10m"}
+    shown = render_plain(message(slo_alert(facts=facts)))
+    assert "x (shop)" in shown
+    assert "has no data" in shown
+    assert "no data for 10m" in shown
+    assert "has data again" in render_plain(message(slo_alert(facts=facts, ends_at=START + timedelta(minutes=1))))
+
+
+def test_a_held_alert_says_why_and_one_window_is_shown_once() -> None:
+    """What holds an alert is told beside its numbers; a condition of a single window is not told twice."""
+    facts = FACTS | {"held": "less of a window is known than the coverage floor", "short_window_ms": 3_600_000}
+    shown = render_plain(message(slo_alert(facts=facts)))
+    assert "Held: less of a window is known than the coverage floor" in shown
+    assert shown.count("Burn rate over 1h") == 1
+
+
+def test_an_alert_may_want_its_end_untold() -> None:
+    """The end of an alert with the fact `tell_resolved: false` goes into no message; that of another does."""
+    quiet = slo_alert(facts=FACTS | {"tell_resolved": False}, ends_at=START + timedelta(minutes=1))
+    loud = replace(quiet, labels=labels_from({"alertname": "Loud"}), facts=FACTS)
+    assert notification(quiet, loud).told(send_resolved=True) == (loud,)
+    assert notification(quiet, loud).told(send_resolved=False) == ()
+    assert notification(replace(quiet, ends_at=None)).told(send_resolved=False) != ()
+
+
 def test_facts_survive_the_store() -> None:
     """A message made after a restart has the same numbers."""
     before = slo_alert(facts=FACTS)

@@ -1,8 +1,12 @@
-"""Burn rates: the Workbook's detection and reset times, and the edges."""
+"""Error ratio, burn rate and budget at the edges: no traffic, no budget, exactly at the limit."""
 
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 
 import numpy as np
@@ -10,121 +14,118 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.store.slo_events import SloEvents
-from slo.burn import Sums, budget_left, budget_of, burn_rate, error_ratio, exceeds, exhausted_in_ms, judge
-from slo.ledger import Ledger
-from slo.windows import BurnPair, load_windows
+from slo.burn import (
+    Part,
+    at_least,
+    budget_of,
+    budget_used,
+    burn_rate,
+    compare,
+    error_ratio,
+    exhausted_in_ms,
+    overall_ratio,
+    parts_of,
+    window_of_today,
+)
+from slo.period import Calendar
+from slo.spec import Component, Op, Timeslices
+from tests.slo_judging import EVENTS, D, H, M, measured, part, slo, sums
 
-MIN, HOUR, DAY = 60.0, 3600.0, 86400.0
-NEVER = None
-# error ratio: (detect, reset) in seconds by pair, as the formulas of the Workbook give them for 99.9 %
-ORACLE: dict[float, list[tuple[float, float] | None]] = {
-    1.0: [(0.864 * MIN, 4.93 * MIN), (2.16 * MIN, 29.82 * MIN), (4.32 * MIN, 1.994 * HOUR), (4.32 * MIN, 5.994 * HOUR)],
-    0.1: [(8.64 * MIN, 4.28 * MIN), (21.6 * MIN, 28.2 * MIN), (43.2 * MIN, 1.94 * HOUR), (43.2 * MIN, 5.94 * HOUR)],
-    0.02: [(43.2 * MIN, 1.40 * MIN), (1.8 * HOUR, 21.0 * MIN), (3.6 * HOUR, 1.70 * HOUR), (3.6 * HOUR, 5.70 * HOUR)],
-    0.01: [NEVER, (3.6 * HOUR, 12 * MIN), (7.2 * HOUR, 1.4 * HOUR), (7.2 * HOUR, 5.4 * HOUR)],
-    0.002: [NEVER, NEVER, NEVER, (36 * HOUR, 3 * HOUR)],
-    0.0011: [NEVER, NEVER, NEVER, (65.45 * HOUR, 32.7 * MIN)],
-    0.001: [NEVER, NEVER, NEVER, NEVER],
+OPS: dict[Op, Callable[[Fraction | float, Fraction | float], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
 }
-CASES = [
-    pytest.param(e, pair, times, id=f"e={e:g} {float(pair.factor):g}x")
-    for e, row in ORACLE.items()
-    for pair, times in zip(load_windows().pairs, row, strict=True)
+LIMITS = [
+    (objective, factor)
+    for objective in (99.9, 99.99, 99.5, 99.0, 95.0, 99.95, 33.3)
+    for factor in (Fraction("14.4"), Fraction(6), Fraction(1), Fraction("0.98"))
+    if factor * budget_of(objective) < 1
 ]
-BUDGET = budget_of(99.9)
 
 
-def fires(ledger: Ledger, pair: BurnPair, end_s: int) -> bool:
-    """Whether a pair fires at a second."""
-    end = end_s * 1000
-    return judge([pair], BUDGET, lambda w: ledger.window(end - w, end), pair.long_ms)[0].firing
-
-
-def first(condition: object, low: int, high: int) -> int | None:
-    """The first second in (low, high] at which a condition holds that stays true once it is."""
-    assert callable(condition)
-    if not condition(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if condition(middle) else (middle, high)
-    return high
-
-
-@pytest.mark.parametrize(("e", "pair", "times"), CASES)
-def test_detection_and_reset_follow_the_workbook(e: float, pair: BurnPair, times: tuple[float, float] | None) -> None:
-    """At steady traffic counted by the second, an error step is found and let go when the formulas say."""
-    quiet, loud, after = pair.long_ms // 1000, pair.long_ms // 1000 + 60, pair.short_ms // 1000 + 60
-    n = quiet + loud + after
-    starts = np.arange(n, dtype=np.int64) * 1000
-    total = np.full(n, 10_000.0)
-    bad = np.where((starts >= quiet * 1000) & (starts < (quiet + loud) * 1000), 10_000 * e, 0.0)
-    ledger = Ledger(1000)
-    ledger.merge(SloEvents(starts, total - bad, total))
-    found = first(lambda s: fires(ledger, pair, s), quiet, quiet + loud)
-    if times is None:
-        assert found is None
-        return
-    assert found is not None
-    end = quiet + loud
-    cleared = first(lambda s: not fires(ledger, pair, s), end, n)
-    assert cleared is not None
-    limit = float(pair.factor) / 1000 / e
-    # fires in the second in which the limit is passed, and clears in the second in which it no longer is
-    assert found - quiet == math.floor(pair.long_ms / 1000 * limit + 1e-6) + 1
-    assert cleared - end == math.ceil(pair.short_ms / 1000 * (1 - limit) - 1e-6)
-    assert found - quiet == pytest.approx(times[0], rel=0.002, abs=1)
-    assert cleared - end == pytest.approx(times[1], rel=0.01, abs=1)
-
-
-@pytest.mark.parametrize(("e", "detect", "reset"), [(1.0, 52, 296), (0.1, 519, 257), (0.02, 2593, 84)])
-def test_the_page_row_to_the_second(e: float, detect: int, reset: int) -> None:
-    """The 1h and 5m pair fires and clears at the very seconds the Workbook's rule does when simulated."""
-    pair = load_windows().pairs[0]
-    starts = np.arange(8000, dtype=np.int64) * 1000
-    bad = np.where((starts >= 3_600_000) & (starts < 7_260_000), 1000 * e, 0.0)
-    ledger = Ledger(1000)
-    ledger.merge(SloEvents(starts, 1000 - bad, np.full(8000, 1000.0)))
-    assert first(lambda s: fires(ledger, pair, s), 3600, 7260) == 3600 + detect
-    assert first(lambda s: not fires(ledger, pair, s), 7260, 8000) == 7260 + reset
-
-
-@pytest.mark.parametrize("objective", [99.9, 99.99, 99.5, 99.0, 95.0, 99.95, 33.3])
-@pytest.mark.parametrize("factor", [Fraction("14.4"), Fraction(6), Fraction(1), Fraction("0.98")])
+@pytest.mark.parametrize(("objective", "factor"), LIMITS)
 def test_a_ratio_at_the_limit_does_not_fire(objective: float, factor: Fraction) -> None:
     """An error ratio of exactly factor times budget is not above it, whatever binary fractions say."""
-    limit = factor * budget_of(objective)
     total = 10_000_000
-    bad = limit * total
+    bad = factor * budget_of(objective) * total
     assert bad.denominator == 1
-    assert not exceeds(Sums(float(bad), float(total), 1, 1), limit)
-    assert exceeds(Sums(float(bad + 1), float(total), 1, 1), limit)
+    points = sums([float(bad) - 1, float(bad), float(bad) + 1], [total] * 3)
+    answers: dict[Op, list[bool]] = {
+        "gt": [False, False, True],
+        "gte": [False, True, True],
+        "lt": [True, False, False],
+        "lte": [True, True, False],
+    }
+    for op, expected in answers.items():
+        assert compare(part(objective), [points], factor, op).tolist() == expected
 
 
 def test_no_traffic_is_undefined() -> None:
-    """Without events the ratio is NaN, nothing fires, and nothing is said of the budget."""
-    nothing = Sums(0.0, 0.0, 5, 5)
-    assert math.isnan(error_ratio(nothing))
-    assert math.isnan(burn_rate(error_ratio(nothing), BUDGET))
-    assert math.isnan(budget_left(nothing, BUDGET))
-    assert not exceeds(nothing, Fraction(0))
-    assert exhausted_in_ms(math.nan, 1.0, 1000) is None
+    """Without events the ratio is NaN, no comparison holds, and nothing is said of the budget."""
+    nothing = sums([0.0], [0.0], 5, 5)
+    assert math.isnan(error_ratio(nothing)[0])
+    assert math.isnan(burn_rate(part(), [nothing])[0])
+    assert math.isnan(budget_used(slo(), measured({}, nothing))[0])
+    for op in OPS:
+        assert not compare(part(), [nothing], Fraction(1), op)[0]
 
 
-def test_no_traffic_in_the_short_window_does_not_fire() -> None:
-    """A long window full of errors alone does not fire a pair."""
-    pair = load_windows().pairs[0]
-    burn = judge([pair], BUDGET, lambda w: Sums(50.0, 50.0, 9, 60) if w == pair.long_ms else Sums(0, 0, 0, 5), 10**12)
-    assert not burn[0].firing
-    assert math.isnan(burn[0].short_burn)
+def test_an_objective_of_100_per_cent_has_no_budget() -> None:
+    """One error of a million burns infinitely fast; none is fine."""
+    points = sums([1.0, 0.0], [1e6, 1e6])
+    assert budget_of(100) == 0
+    assert burn_rate(part(100), [points]).tolist() == [math.inf, 0]
+    assert compare(part(100), [points], Fraction(6)).tolist() == [True, False]
 
 
-def test_a_window_whose_history_is_still_read_does_not_fire() -> None:
-    """A pair waits until everything in its long window was read."""
-    pair = load_windows().pairs[3]
-    assert not judge([pair], BUDGET, lambda _: Sums(9.0, 10.0, 1, 1), pair.long_ms - 1)[0].firing
-    assert judge([pair], BUDGET, lambda _: Sums(9.0, 10.0, 1, 1), pair.long_ms)[0].firing
+def test_errors_beyond_the_requests_are_all_of_them() -> None:
+    """Errors that were scraped before their requests are at most all, and never fewer than none."""
+    points = sums([12.0, -1.0], [10.0, 10.0])
+    assert error_ratio(points).tolist() == [1, 0]
+    assert compare(part(90), [points], Fraction(10)).tolist() == [False, False]
+    assert compare(part(90), [points], Fraction(10), "gte").tolist() == [True, False]
+
+
+def test_ratios_add_up_to_decimals() -> None:
+    """Ten ratios of 0.1 are exactly 1 of 10 in any order, though their sum in binary is a little less or more."""
+    bad = sum([0.1] * 10)
+    assert bad != 1
+    for total in (bad, 3 - (2.9 - 1) - 0.1):
+        assert not compare(part(90), [sums([total], [10.0])], Fraction(1))[0]
+        assert compare(part(90), [sums([total], [10.0])], Fraction(1), "gte")[0]
+
+
+def test_a_composite_burns_at_the_sum_of_its_parts() -> None:
+    """Each component burns against its own objective, times its weight; one without traffic burns nothing."""
+    parts = (Part(Fraction(1), budget_of(99)), Part(Fraction(1, 2), budget_of(99.9)))
+    first, second = sums([2.0, 2.0, 0.0], [100.0, 100.0, 0.0]), sums([8.0, 0.0, 0.0], [1000.0, 0.0, 0.0])
+    rates = burn_rate(parts, [first, second])
+    assert rates[:2].tolist() == pytest.approx([2 + 0.5 * 8, 2])
+    assert math.isnan(rates[2])
+    assert compare(parts, [first, second], Fraction(6)).tolist() == [False, False, False]
+    assert compare(parts, [first, second], Fraction(6), "gte").tolist() == [True, False, False]
+
+
+def test_a_composite_of_occurrences_has_parts_and_one_of_slices_has_one() -> None:
+    """Slices of several components are one slice already, against the composite's objective."""
+    both = (Component(EVENTS, 99.0, 1.0), Component(EVENTS, 99.9, 0.5))
+    spec = slo(components=both)
+    assert parts_of(spec) == (Part(Fraction(1), Fraction(1, 100)), Part(Fraction(1, 2), Fraction(1, 1000)))
+    assert parts_of(replace(spec, budgeting=Timeslices(M, 0.9))) == (Part(Fraction(1), Fraction(1, 1000)),)
+    ratio = overall_ratio(spec, [sums([2.0], [100.0]), sums([8.0], [1000.0])])
+    assert ratio[0] == pytest.approx(6 * 0.001)
+
+
+def test_slices_of_a_calendar_are_a_share_of_the_whole_period() -> None:
+    """A bad slice on the first day costs the same as on the last; events are a share of those so far."""
+    month = Calendar(datetime(2026, 1, 1), "UTC", "M")
+    known = replace(measured({}, sums([3.0], [100.0], 100, 100)), period_length=np.array([3000]))
+    slices = slo(objective=99.0, period=month, budgeting=Timeslices(M, 0.9))
+    assert budget_used(slices, known)[0] == pytest.approx(3 / 30)
+    assert budget_used(slo(objective=99.0, period=month), known)[0] == pytest.approx(3)
+    assert budget_used(slo(objective=99.0, budgeting=Timeslices(M, 0.9)), known)[0] == pytest.approx(3)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,7 @@ def test_a_window_whose_history_is_still_read_does_not_fire() -> None:
         (0.5, 0.0, None),
         (1.0, math.inf, 0),
         (1.0, math.nan, None),
+        (math.nan, 1.0, None),
     ],
 )
 def test_time_to_exhaustion(left: float, burn: float, expected: int | None) -> None:
@@ -144,53 +146,40 @@ def test_time_to_exhaustion(left: float, burn: float, expected: int | None) -> N
     assert exhausted_in_ms(left, burn, 30_000) == expected
 
 
-def test_an_objective_of_100_per_cent_has_no_budget() -> None:
-    """One error of a million is above a limit of nothing, and burns infinitely fast; none is fine."""
-    budget = budget_of(100)
-    assert budget == 0
-    one, none = Sums(1.0, 1e6, 1, 1), Sums(0.0, 1e6, 1, 1)
-    assert exceeds(one, 6 * budget)
-    assert not exceeds(none, 6 * budget)
-    assert burn_rate(error_ratio(one), budget) == math.inf
-    assert budget_left(none, budget) == 1
-
-
-def test_budget_is_weighted_by_traffic() -> None:
-    """A quiet night of failures weighs as many events as it had, not as many hours."""
-    ledger = Ledger(1000)
-    total = np.array([10.0, 10.0, 10_000.0, 9_980.0])
-    ledger.merge(SloEvents(np.arange(4) * 1000, total - np.array([10.0, 10.0, 0, 0]), total))
-    period = ledger.window(0, 4000)
-    assert error_ratio(period) == 20 / 20_000
-    assert budget_left(period, BUDGET) == 0
-    # a mean of the four ratios would have said 50 %
+@pytest.mark.parametrize(
+    ("windows", "expected"), [([M, H, D, 3 * D], D), ([M, H], H), ([2 * D, 3 * D], 2 * D), ([], None)]
+)
+def test_todays_burn_is_that_of_a_day(windows: list[int], expected: int | None) -> None:
+    """A day, or the longest window there is below one."""
+    assert window_of_today(windows) == expected
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 50), st.integers(0, 50)), max_size=80),
-    st.integers(0, 60),
-    st.integers(0, 60),
-    st.integers(0, 40),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=30),
+    st.fractions(0, 1, max_denominator=200),
 )
-def test_ledger_is_a_dictionary_with_sums(rows: list[tuple[int, int, int]], a: int, b: int, cut: int) -> None:
-    """In whatever portions counts come and are replaced, a window's sums are those of the last value of each."""
-    ledger = Ledger(10)
-    expected: dict[int, tuple[int, int]] = {}
-    for i in range(0, len(rows), 7):
-        part = dict((start * 10, (good, good + bad)) for start, good, bad in rows[i : i + 7])
-        starts = np.array(sorted(part), np.int64)
-        events = SloEvents(
-            starts,
-            np.array([part[s][0] for s in starts.tolist()], float),
-            np.array([part[s][1] for s in starts.tolist()], float),
-        )
-        news = ledger.changes(events)
-        assert set(news.starts_ms.tolist()) == {s for s in part if expected.get(s) != part[s]}
-        ledger.merge(news)
-        expected.update(part)
-    low, high = sorted((max(a, cut), max(b, cut)))
-    ledger.drop_before(cut * 10)
-    inside = [v for s, v in expected.items() if low * 10 <= s < high * 10]
-    found = ledger.window(low * 10, high * 10)
-    assert (found.bad, found.total) == (sum(t - g for g, t in inside), sum(t for _, t in inside))
-    assert (found.counted, found.expected) == (len(inside), high - low)
+def test_at_least_is_exact(events: list[tuple[int, int]], target: Fraction) -> None:
+    """Good by total is compared as the fraction it is."""
+    good, total = (np.array([e[i] for e in events], float) for i in (0, 1))
+    total = np.maximum(good, total)
+    expected = [t > 0 and Fraction(int(g), int(t)) >= target for g, t in zip(good, total, strict=True)]
+    assert at_least(good, total, target).tolist() == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5000)), min_size=1, max_size=40),
+    st.sampled_from([99.9, 99.0, 95.0, 100.0]),
+    st.sampled_from([Fraction("14.4"), Fraction(6), Fraction(1), Fraction(28, 30)]),
+    st.sampled_from(["gt", "gte", "lt", "lte"]),
+)
+def test_comparing_is_exact(events: list[tuple[int, int]], objective: float, factor: Fraction, op: Op) -> None:
+    """Whatever the numbers, the answer is that of fractions."""
+    bad = [min(b, t) for b, t in events]
+    limit = factor * budget_of(objective)
+    compared = OPS[op]
+    if not limit:
+        # without a budget any error burns faster than anything, and none is no burn at all
+        expected = [t > 0 and compared(math.inf if b else 0, factor) for b, (_, t) in zip(bad, events, strict=True)]
+    else:
+        expected = [t > 0 and compared(Fraction(b, t), limit) for b, (_, t) in zip(bad, events, strict=True)]
+    assert compare(part(objective), [sums(bad, [t for _, t in events])], factor, op).tolist() == expected
