@@ -117,7 +117,14 @@ class BudgetCondition:
     consumed: Fraction
 
 
-Condition = BurnCondition | BudgetCondition
+@dataclass(frozen=True, slots=True)
+class NoDataCondition:
+    """Nothing at all is known of this window, though everything that is there was read that far."""
+
+    window_ms: int
+
+
+Condition = BurnCondition | BudgetCondition | NoDataCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,7 @@ class AlertSpec:
 
 @dataclass(frozen=True, slots=True)
 class SloSpec:
-    """One objective over a period. `objective` and `sla` are in per cent, above 0 and at most 100.
+    """One objective over a period. `objective` and `sla` are in per cent, 0 (OpenSLO) to 100.
 
     `labels` are those of the service and of the SLO together. With `grouping` there is an SLO for each combination of
     values of these labels in what the queries give; `group` is the combination of one of them.
@@ -178,7 +185,10 @@ class SloSpec:
     @property
     def windows_ms(self) -> tuple[int, ...]:
         """Every window its alerts look at, shortest first, none twice."""
-        return tuple(sorted({window for burn in self.burn_conditions() for window in burn.windows_ms}))
+        burns = {window for burn in self.burn_conditions() for window in burn.windows_ms}
+        conditions = (condition for alert in self.alerts for condition in alert.conditions)
+        silent = {condition.window_ms for condition in conditions if isinstance(condition, NoDataCondition)}
+        return tuple(sorted(burns | silent))
 
     def burn_conditions(self) -> Iterator[BurnCondition]:
         """The burn conditions of all its alerts."""
