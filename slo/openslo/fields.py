@@ -37,6 +37,11 @@ class OpenSloModel(StrictModel):
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
+def is_name(text: str) -> bool:
+    """Whether a text is a name an object can have."""
+    return _NAME.fullmatch(text) is not None
+
+
 def duration_of(text: str) -> tuple[int, CalendarUnit]:
     """(number, unit) of a duration shorthand. Raises ValueError."""
     match = _DURATION.fullmatch(text)
@@ -64,7 +69,7 @@ def label_name(key: str) -> str:
 
 
 def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
+    if not is_name(value):
         raise ValueError(
             "must be an RFC 1123 label: 1 to 63 lower case letters, digits and '-',"
             " beginning and ending with a letter or digit"

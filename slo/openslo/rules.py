@@ -12,10 +12,11 @@ from typing import Any
 
 from app.errors import Problem
 from app.yamlfile import Document, KeyPath
-from slo.openslo.fields import label_name
+from slo.openslo.fields import is_name, label_name
 
 Find = Callable[[str, str], Mapping[str, Any] | None]
 """The plain data of the object of a kind and name, None where there is none."""
+_INDICATORS = ("indicator", "indicatorRef")
 _INLINE = ("kind", "metadata", "spec")
 _SLICES = {"Timeslices": ("timeSliceTarget", "timeSliceWindow"), "RatioTimeslices": ("timeSliceWindow",)}
 
@@ -43,12 +44,13 @@ class Rules:
 
     def _slo(self, path: KeyPath, spec: Mapping[str, Any]) -> Iterator[Problem]:
         objectives = list(_items(spec, "objectives"))
+        composite = any(_given(one, _INDICATORS) for _, one in objectives)
         yield from self._places(path, spec, [one for _, one in objectives])
         yield from self._indicator(path, spec)
         yield from self._time_windows((*path, "timeWindow"), spec)
         if not spec.get("objectives"):
             yield self.document.problem((*path, "objectives"), "at least one objective is wanted")
-        elif len(objectives) > 1 and self._kind_of(spec) == "thresholdMetric":
+        elif len(objectives) > 1 and not composite and self._kind_of(spec) == "thresholdMetric":
             message = "with a thresholdMetric there can be one objective only"
             yield self.document.problem((*path, "objectives", objectives[1][0]), message)
         for i, objective in objectives:
@@ -60,8 +62,8 @@ class Rules:
 
     def _places(self, path: KeyPath, spec: Mapping[str, Any], objectives: list[Mapping[str, Any]]) -> Iterator[Problem]:
         """An indicator stands in the spec, or (a composite) in every objective."""
-        here = _given(spec, ("indicator", "indicatorRef"))
-        below = [bool(_given(one, ("indicator", "indicatorRef"))) for one in objectives]
+        here = _given(spec, _INDICATORS)
+        below = [bool(_given(one, _INDICATORS)) for one in objectives]
         message = "indicator or indicatorRef must be given in spec, or in each of its objectives (a composite SLO)"
         if here and any(below):
             yield self.document.problem((*path, here[0]), f"{message}, but not in both")
@@ -73,7 +75,7 @@ class Rules:
                     yield self.document.problem((*path, "objectives", i), f"{message}: here it is missing")
 
     def _indicator(self, path: KeyPath, holder: Mapping[str, Any]) -> Iterator[Problem]:
-        yield from self._one_of(path, holder, ("indicator", "indicatorRef"), wanted=False)
+        yield from self._one_of(path, holder, _INDICATORS, wanted=False)
         yield from self._reference((*path, "indicatorRef"), holder.get("indicatorRef"), "SLI")
         indicator = holder.get("indicator")
         if isinstance(indicator, dict):
@@ -111,6 +113,8 @@ class Rules:
     def _kind_of(self, holder: Mapping[str, Any]) -> str | None:
         """Which metric the SLI of an SLO or objective has, None where that cannot be told."""
         reference, indicator = holder.get("indicatorRef"), holder.get("indicator")
+        if reference is not None and indicator is not None:
+            return None
         sli = self.find("SLI", reference) if isinstance(reference, str) else indicator
         body = sli.get("spec") if isinstance(sli, dict) else None
         kinds = _given(body, ("thresholdMetric", "ratioMetric")) if isinstance(body, dict) else []
@@ -171,7 +175,7 @@ class Rules:
             yield from self._labels((*path, "metadata"), use.get("metadata"))
 
     def _reference(self, path: KeyPath, name: Any, kind: str) -> Iterator[Problem]:
-        if isinstance(name, str) and self.find(kind, name) is None:
+        if isinstance(name, str) and is_name(name) and self.find(kind, name) is None:
             yield self.document.problem(path, f"there is no {kind} named {name!r} in the files read")
 
     def _labels(self, path: KeyPath, metadata: Any) -> Iterator[Problem]:
