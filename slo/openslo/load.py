@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from app.errors import ConfigError, Problem
-from app.yamlfile import Document, nearest, validate
+from app.yamlfile import Document, KeyPath, nearest, validate
 from slo.openslo.fields import VERSION
 from slo.openslo.model import KINDS, Object
 from slo.openslo.rules import Rules
@@ -110,9 +110,12 @@ def _split(document: Document) -> Iterator[Document]:
     if not isinstance(document.data, list):
         yield document
         return
-    for i, item in enumerate(document.data):
-        lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == (i,)}
-        yield Document(document.file, item, lines)
+    lines: list[dict[KeyPath, int]] = [{} for _ in document.data]
+    for path, line in document.lines.items():
+        if path:
+            lines[int(path[0])][path[1:]] = line
+    for item, places in zip(document.data, lines, strict=True):
+        yield Document(document.file, item, places)
 
 
 def _refused(document: Document) -> Problem | None:
