@@ -148,7 +148,7 @@ class AlertSpec:
 
 @dataclass(frozen=True, slots=True)
 class SloSpec:
-    """One objective over a period. `objective` and `sla` are in per cent, above 0 and at most 100.
+    """One objective over a period. `objective` and `sla` are in per cent, 0 (OpenSLO) to 100.
 
     `labels` are those of the service and of the SLO together. With `grouping` there is an SLO for each combination of
     values of these labels in what the queries give; `group` is the combination of one of them.
