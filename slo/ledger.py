@@ -1,77 +1,256 @@
-"""The counts of one SLO in memory: any window of any length is two look-ups and two subtractions."""
+"""Counts of thousands of SLIs in memory: a window of any length is a few sums over columns, exact to the interval.
+
+Time is the same for all of them, so counts stand in matrices, a row (*lane*) an SLI. Intervals (*units*) are kept one
+by one for the newest hours, which is where counts still change; before that a *block* of about an hour is one number.
+The begin of a long window lies within a block: the units of just these blocks are loaded when it gets there, for all
+lanes at once. Thirty days of minutes take 20 KB a lane instead of 1.7 MB, and three days cost what an hour does.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from app.store.slo_events import SloEvents
-from slo.burn import Sums
+from slo.measure import Floats, Ints
 
-_Index = npt.NDArray[np.bool_] | npt.NDArray[np.intp]
+_HOUR_MS = 3_600_000
+_RECENT_MS = 7 * _HOUR_MS
+"""The Workbook's windows of up to six hours lie in it whole, and what comes up to an hour late."""
+_FEW = 16
+
+Counts = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Counts to put somewhere, arrays of (n,): `starts_ms` are starts of units, `lanes` whose they are."""
+
+    lanes: Ints
+    starts_ms: Ints
+    bad: Floats
+    total: Floats
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Sums by lane and column. `counted` is how many units are in a cell."""
+
+    bad: Floats
+    total: Floats
+    counted: Counts
+
+    @classmethod
+    def of(cls, lanes: int, columns: int) -> _Columns:
+        shape = (lanes, columns)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, np.uint16))
+
+    def grown(self, lanes: int) -> _Columns:
+        more = lanes - len(self.bad)
+        return _Columns(*(np.pad(a, ((0, more), (0, 0))) for a in (self.bad, self.total, self.counted)))
+
+    def clear(self, lanes: Ints | slice, columns: slice) -> None:
+        for array in (self.bad, self.total, self.counted):
+            array[lanes, columns] = 0
+
+    def put(self, lanes: Ints, columns: Ints, cells: Cells) -> None:
+        self.bad[lanes, columns], self.total[lanes, columns], self.counted[lanes, columns] = cells.bad, cells.total, 1
+
+    def sums(self, lanes: Ints, first: int, last: int) -> tuple[Floats, Floats, Ints]:
+        """Over columns [first, last) of a ring."""
+        size = self.bad.shape[1]
+        found = (np.zeros(len(lanes)), np.zeros(len(lanes)), np.zeros(len(lanes), np.int64))
+        for begin, end in _ring(first, last, size):
+            found[0][:] += self.bad[lanes, begin:end].sum(axis=1)
+            found[1][:] += self.total[lanes, begin:end].sum(axis=1)
+            found[2][:] += self.counted[lanes, begin:end].sum(axis=1, dtype=np.int64)
+        return found
 
 
 class Ledger:
-    """Counts by interval, ordered by start, with running sums beside them. Not safe for two threads at once."""
+    """Counts of all lanes up to one time. Not safe for two threads at once.
 
-    def __init__(self, interval_ms: int) -> None:
-        self.interval_ms = interval_ms
-        self._set(SloEvents(np.empty(0, np.int64), np.empty(0), np.empty(0)))
+    `unit_ms` is the length of a unit, `span_ms` how far back windows reach. Whoever has the counts must give them for
+    whole blocks before `recent_from_ms`, and unit by unit after it.
+    """
+
+    def __init__(self, unit_ms: int, span_ms: int, end_ms: int = 0) -> None:
+        self.unit_ms = unit_ms
+        self.span_ms = span_ms
+        self.block_ms = -(-_HOUR_MS // unit_ms) * unit_ms
+        self._per_block = self.block_ms // unit_ms
+        self._recent_blocks = -(-_RECENT_MS // self.block_ms) + 1
+        self._block_count = -(-span_ms // self.block_ms) + 2
+        self._recent = _Columns.of(0, self._recent_blocks * self._per_block)
+        self._blocks = _Columns.of(0, self._block_count)
+        self._edges: dict[int, _Columns] = {}
+        self._newest = end_ms // self.block_ms
+        self._used = 0
+        self._free: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._rows.starts_ms)
+        return self._used - len(self._free)
 
-    def changes(self, events: SloEvents) -> SloEvents:
-        """Those of some counts that are not here, or different here."""
-        if not len(self) or not len(events.starts_ms):
-            return events
-        at = np.minimum(np.searchsorted(self._rows.starts_ms, events.starts_ms), len(self) - 1)
-        same = (
-            (self._rows.starts_ms[at] == events.starts_ms)
-            & (self._rows.good[at] == events.good)
-            & (self._rows.total[at] == events.total)
+    @property
+    def recent_from_ms(self) -> int:
+        """The start of the oldest block whose units are kept one by one."""
+        return (self._newest - self._recent_blocks + 1) * self.block_ms
+
+    @property
+    def oldest_ms(self) -> int:
+        """The start of the oldest block that is kept."""
+        return (self._newest - self._block_count + 1) * self.block_ms
+
+    def block_of(self, at_ms: int) -> int:
+        """The start of the block a time lies in."""
+        return at_ms // self.block_ms * self.block_ms
+
+    def add(self) -> int:
+        """A new, empty lane."""
+        if self._free:
+            return self._free.pop()
+        if self._used == len(self._recent.bad):
+            size = max(_FEW, 2 * self._used)
+            self._recent, self._blocks = self._recent.grown(size), self._blocks.grown(size)
+            self._edges = {block: columns.grown(size) for block, columns in self._edges.items()}
+        self._used += 1
+        return self._used - 1
+
+    def remove(self, lane: int) -> None:
+        """Forgets a lane; its number is given out again."""
+        lanes = np.array([lane])
+        for columns in (self._recent, self._blocks, *self._edges.values()):
+            columns.clear(lanes, slice(None))
+        self._free.append(lane)
+
+    def advance(self, end_ms: int) -> None:
+        """Time goes on: units that end at or before `end_ms` can be put. What is too old goes into blocks, or away."""
+        newest = (end_ms - self.unit_ms) // self.block_ms
+        for block in range(max(self._newest + 1, newest - self._block_count - self._recent_blocks), newest + 1):
+            self._begin(block)
+        self._newest = max(self._newest, newest)
+
+    def put(self, cells: Cells) -> None:
+        """Puts units that start at or after `recent_from_ms`; those that are there are replaced."""
+        units = cells.starts_ms // self.unit_ms
+        self._recent.put(cells.lanes, units % self._recent.bad.shape[1], cells)
+
+    def changes(self, cells: Cells) -> npt.NDArray[np.bool_]:
+        """Which cells are not there yet, or different there, (n,). All start at or after `recent_from_ms`."""
+        at = (cells.lanes, cells.starts_ms // self.unit_ms % self._recent.bad.shape[1])
+        return np.asarray(
+            (self._recent.counted[at] == 0)
+            | (self._recent.bad[at] != cells.bad)
+            | (self._recent.total[at] != cells.total)
         )
-        return _take(events, ~same)
 
-    def merge(self, events: SloEvents) -> None:
-        """Adds counts, in order of start; an interval that is here already is replaced."""
-        if not len(events.starts_ms):
-            return
-        old = _take(self._rows, ~np.isin(self._rows.starts_ms, events.starts_ms))
-        joined = _join(old, events)
-        self._set(_take(joined, np.argsort(joined.starts_ms, kind="stable")))
+    def replace(self, lanes: Ints, from_ms: int, to_ms: int, cells: Cells) -> None:
+        """`cells` are all there is of some lanes in [from_ms, to_ms), which are starts of blocks before
+        `recent_from_ms` and of units after it. What is older than the oldest block is dropped.
+        """
+        from_ms = max(from_ms, self.oldest_ms)
+        recent_ms = self.recent_from_ms
+        for block_ms in range(from_ms, min(to_ms, recent_ms), self.block_ms):
+            self._replace_block(lanes, block_ms // self.block_ms, _within(cells, block_ms, block_ms + self.block_ms))
+        if to_ms > recent_ms:
+            first, last = max(from_ms, recent_ms) // self.unit_ms, to_ms // self.unit_ms
+            for begin, end in _ring(first, last, self._recent.bad.shape[1]):
+                self._recent.clear(lanes, slice(begin, end))
+            self.put(_within(cells, max(from_ms, recent_ms), to_ms))
 
-    def drop_before(self, start_ms: int) -> None:
-        """Forgets intervals that start before a time. The sums are built anew, so they never grow stale."""
-        gone = int(np.searchsorted(self._rows.starts_ms, start_ms))
-        # a little at a time would copy everything in each cycle
-        if gone > max(16, len(self) // 50):
-            self._set(_take(self._rows, np.arange(gone, len(self))))
+    def missing(self, at_ms: int) -> int | None:
+        """The start of the block whose units must be loaded for a window that begins (or ends) there; None for none."""
+        if at_ms >= self.recent_from_ms or at_ms < self.oldest_ms or at_ms % self.block_ms == 0:
+            return None
+        block = at_ms // self.block_ms
+        return None if block in self._edges else block * self.block_ms
 
-    def window(self, from_ms: int, to_ms: int) -> Sums:
-        """The sums of the intervals that start in [from_ms, to_ms), both epoch-aligned."""
-        first, last = np.searchsorted(self._rows.starts_ms, (from_ms, to_ms))
-        return Sums(
-            float(self._bad[last] - self._bad[first]),
-            float(self._total[last] - self._total[first]),
-            int(last - first),
-            (to_ms - from_ms) // self.interval_ms,
-        )
+    def load(self, block_ms: int, cells: Cells) -> None:
+        """Takes up the units of a block, all there are of all lanes."""
+        columns = _Columns.of(len(self._recent.bad), self._per_block)
+        columns.put(cells.lanes, (cells.starts_ms - block_ms) // self.unit_ms, cells)
+        self._edges[block_ms // self.block_ms] = columns
 
-    def _set(self, rows: SloEvents) -> None:
-        self._rows = rows
-        # counts are whole numbers far below 2^53, so running sums and their differences are exact
-        self._bad = np.concatenate([[0.0], np.cumsum(rows.total - rows.good)])
-        self._total = np.concatenate([[0.0], np.cumsum(rows.total)])
+    def forget_edges(self, wanted: Iterable[int]) -> None:
+        """Drops the loaded blocks but those in which these times lie."""
+        blocks = {at_ms // self.block_ms for at_ms in wanted}
+        self._edges = {block: columns for block, columns in self._edges.items() if block in blocks}
+
+    def window(self, lanes: Ints, from_ms: int, to_ms: int) -> tuple[Floats, Floats, Ints]:
+        """(bad, total, counted) of the units that start in [from_ms, to_ms), each (n,) for n lanes.
+
+        Both are starts of units; `missing` of both must be None. What is older than the oldest block is not there.
+        """
+        first, last = max(from_ms, self.oldest_ms) // self.unit_ms, to_ms // self.unit_ms
+        recent = self.recent_from_ms // self.unit_ms
+        parts = []
+        if last > recent:
+            parts.append(self._recent.sums(lanes, max(first, recent), last))
+        if first < recent:
+            parts += self._old(lanes, first, min(last, recent))
+        if not parts:
+            return np.zeros(len(lanes)), np.zeros(len(lanes)), np.zeros(len(lanes), np.int64)
+        bad, total, counted = (sum(part[i] for part in parts) for i in range(3))
+        return np.asarray(bad), np.asarray(total), np.asarray(counted)
+
+    def units(self, lane: int, from_ms: int, to_ms: int) -> tuple[Ints, Floats, Floats]:
+        """(starts, bad, total) of the counted units of a lane that start in [from_ms, to_ms), not before the recent."""
+        starts = np.arange(from_ms // self.unit_ms, to_ms // self.unit_ms)
+        at = starts % self._recent.bad.shape[1]
+        kept = self._recent.counted[lane, at] > 0
+        at = at[kept]
+        return starts[kept] * self.unit_ms, self._recent.bad[lane, at], self._recent.total[lane, at]
+
+    def _old(self, lanes: Ints, first: int, last: int) -> list[tuple[Floats, Floats, Ints]]:
+        size = self._per_block
+        begin, end = -(-first // size), last // size
+        if begin > end:
+            return [self._edge(lanes, first, last)]
+        parts = [self._blocks.sums(lanes, begin, end)] if begin < end else []
+        if first < begin * size:
+            parts.append(self._edge(lanes, first, begin * size))
+        if end * size < last:
+            parts.append(self._edge(lanes, end * size, last))
+        return parts
+
+    def _edge(self, lanes: Ints, first: int, last: int) -> tuple[Floats, Floats, Ints]:
+        block = first // self._per_block
+        return self._edges[block].sums(lanes, first - block * self._per_block, last - block * self._per_block)
+
+    def _begin(self, block: int) -> None:
+        """Makes room for a block: the one whose place it takes becomes one number."""
+        size = self._per_block
+        leaving = block - self._recent_blocks
+        at = slice(block % self._recent_blocks * size, (block % self._recent_blocks + 1) * size)
+        column, recent, blocks = leaving % self._block_count, self._recent, self._blocks
+        blocks.bad[:, column] = recent.bad[:, at].sum(axis=1)
+        blocks.total[:, column] = recent.total[:, at].sum(axis=1)
+        blocks.counted[:, column] = recent.counted[:, at].sum(axis=1)
+        recent.clear(slice(None), at)
+
+    def _replace_block(self, lanes: Ints, block: int, cells: Cells) -> None:
+        column = block % self._block_count
+        self._blocks.clear(lanes, slice(column, column + 1))
+        np.add.at(self._blocks.bad, (cells.lanes, column), cells.bad)
+        np.add.at(self._blocks.total, (cells.lanes, column), cells.total)
+        np.add.at(self._blocks.counted, (cells.lanes, column), 1)
+        if block in self._edges:
+            self._edges[block].clear(lanes, slice(None))
+            self._edges[block].put(cells.lanes, cells.starts_ms // self.unit_ms - block * self._per_block, cells)
 
 
-def _take(rows: SloEvents, index: _Index) -> SloEvents:
-    return SloEvents(rows.starts_ms[index], rows.good[index], rows.total[index])
+def _within(cells: Cells, from_ms: int, to_ms: int) -> Cells:
+    kept = (cells.starts_ms >= from_ms) & (cells.starts_ms < to_ms)
+    return Cells(cells.lanes[kept], cells.starts_ms[kept], cells.bad[kept], cells.total[kept])
 
 
-def _join(first: SloEvents, second: SloEvents) -> SloEvents:
-    return SloEvents(
-        np.concatenate([first.starts_ms, second.starts_ms]),
-        np.concatenate([first.good, second.good]),
-        np.concatenate([first.total, second.total]),
-    )
+def _ring(first: int, last: int, size: int) -> list[tuple[int, int]]:
+    """The places of [first, last) in a ring, as one or two ranges. There are at most `size` of them."""
+    if first >= last:
+        return []
+    begin, length = first % size, last - first
+    if begin + length <= size:
+        return [(begin, begin + length)]
+    return [(begin, size), (0, begin + length - size)]

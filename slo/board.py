@@ -1,0 +1,338 @@
+"""All SLOs over their tallies: which counts belong to which, and what is known of many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.labels import Labels
+from app.store.slo_events import SloEvents
+from slo.budgeting import Units, units_of
+from slo.judge import shape_of
+from slo.ledger import Cells, Ledger
+from slo.measure import Ints, Measured, Sums
+from slo.period import Calendar, spans
+from slo.removed import Removed, removed_intervals, removed_slices
+from slo.spec import Occurrences, SloSpec, sli_key
+from slo.tallies import Tallies, Tally
+
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+SLOTHS_WINDOWS_MS = (300_000, 1_800_000, _HOUR_MS, 2 * _HOUR_MS, 6 * _HOUR_MS, _DAY_MS, 3 * _DAY_MS)
+"""Those that dashboards made for Sloth ask for, whatever the alerts look at."""
+
+Ranges = Sequence[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Watched:
+    """One SLO: its tally and lane by component. `own` is a ledger of slices, or one without what maintenance takes."""
+
+    spec: SloSpec
+    tallies: tuple[Tally, ...]
+    removed: Ranges = ()
+    own: Ledger | None = None
+    lanes: tuple[int, ...] = ()
+    own_from_ms: int | None = None
+    """Where what `own` holds begins; None before it was derived."""
+    cut: Removed | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def to_ms(self) -> int:
+        """The end of the newest interval that all of its tallies have counted; 0 for none."""
+        return min(tally.to_ms for tally in self.tallies)
+
+    @property
+    def from_ms(self) -> int:
+        """Where what is known begins."""
+        begin = max(tally.from_ms for tally in self.tallies)
+        return begin if self.own is None else max(begin, self.to_ms if self.own_from_ms is None else self.own_from_ms)
+
+    @property
+    def error(self) -> str | None:
+        """Why it could not be counted last time."""
+        return next((tally.error for tally in self.tallies if tally.error), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """SLOs of one shape whose counts end at the same time, and what is known of them, a point each."""
+
+    watched: list[Watched]
+    measured: Measured
+
+    @property
+    def specs(self) -> list[SloSpec]:
+        """Their specs, in the order of the points."""
+        return [one.spec for one in self.watched]
+
+
+def looked_back_ms(spec: SloSpec, interval_ms: int) -> int:
+    """How far back the counts of an SLO are needed."""
+    period = spec.period
+    # the longest that a quarter or year with its changes of the clock can be
+    longest = period.length_ms + period.length_ms // 14 + _DAY_MS if isinstance(period, Calendar) else period.length_ms
+    unit_ms = unit_of(spec, interval_ms)
+    return max(longest, *windows_of(spec, interval_ms)) + unit_ms
+
+
+def unit_of(spec: SloSpec, interval_ms: int) -> int:
+    """The length of what windows of an SLO are sums of: intervals, or its slices."""
+    return interval_ms if isinstance(spec.budgeting, Occurrences) else spec.budgeting.slice_ms
+
+
+def windows_of(spec: SloSpec, interval_ms: int) -> tuple[int, ...]:
+    """The windows an SLO is measured over: those of its alerts and Sloth's, where they hold a unit."""
+    unit_ms = unit_of(spec, interval_ms)
+    return tuple(sorted({*spec.windows_ms, *(w for w in SLOTHS_WINDOWS_MS if w >= unit_ms)}))
+
+
+class Board:
+    """All SLOs, groups spread out. Methods that read the store block; not safe for two threads at once."""
+
+    def __init__(self, tallies: Tallies) -> None:
+        self._tallies = tallies
+        self._interval_ms = tallies.interval_ms
+        self._specs: list[SloSpec] = []
+        self._slos: dict[str, Watched] = {}
+        self._own: dict[tuple[int, int], Ledger] = {}
+        self._shapes: list[list[Watched]] | None = None
+        self._by_key: Mapping[str, Tally] = {}
+        self._groups = 0
+
+    def adopt(self, specs: Sequence[SloSpec], removed: Mapping[str, Ranges]) -> None:
+        """Watches these SLOs from now on; `removed` are the maintenance ranges by SLO id."""
+        self._specs = list(specs)
+        self._by_key = self._tallies.adopt(
+            (sli_key(component.sli, spec.grouping), component.sli, spec.grouping, looked_back_ms(spec, self._interval_ms))
+            for spec in specs
+            for component in spec.components
+        )
+        self._own, self._slos = {}, {}
+        self._spread(removed)
+
+    def refresh(self, removed: Mapping[str, Ranges]) -> None:
+        """Takes up groups that were seen for the first time, and maintenance that changed."""
+        groups = sum(len(tally.groups) for tally in self._by_key.values())
+        if groups != self._groups or any(
+            tuple(removed.get(one.spec.id, ())) != tuple(one.removed) for one in self._slos.values()
+        ):
+            self._spread(removed)
+
+    def all(self) -> list[Watched]:
+        """Every SLO, in the order of the files."""
+        return list(self._slos.values())
+
+    def get(self, slo: str) -> Watched | None:
+        """The SLO of an id."""
+        return self._slos.get(slo)
+
+    def derive(self) -> None:
+        """Brings the slices, and counts without maintenance, up to what changed in the tallies. Blocks."""
+        changed = {key: t.changed_from_ms for key, t in self._by_key.items() if t.changed_from_ms is not None}
+        for one in self._slos.values():
+            if one.own is None or not one.to_ms:
+                continue
+            begins = [changed[t.key] for t in one.tallies if changed.get(t.key) is not None]
+            if one.own_from_ms is None or begins:
+                self._derive(one, min((b for b in begins if b is not None), default=0))
+        for tally in self._by_key.values():
+            tally.changed_from_ms = None
+
+    def batches(self, slos: Iterable[Watched] | None = None) -> list[Batch]:
+        """What is known of SLOs (all by default) that were counted; those of a shape together. Blocks."""
+        groups = self._grouped() if slos is None else _by_shape(slos)
+        found: list[list[Watched]] = []
+        for group in groups:
+            ends = {end for end in (one.to_ms for one in group) if end}
+            found += [[one for one in group if one.to_ms == end] for end in sorted(ends)]
+        self._load_edges(found, everything=slos is None)
+        return [Batch(group, self._measured(group)) for group in found]
+
+    def rows(self, slo: Watched, from_ms: int, to_ms: int) -> list[SloEvents]:
+        """The kept counts by component that start in [from_ms, to_ms). Blocks."""
+        return self._tallies.rows_of([(tally, slo.spec.group) for tally in slo.tallies], from_ms, to_ms)
+
+    def _grouped(self) -> list[list[Watched]]:
+        if self._shapes is None:
+            self._shapes = _by_shape(self._slos.values())
+        return self._shapes
+
+    def _spread(self, removed: Mapping[str, Ranges]) -> None:
+        before, self._slos = self._slos, {}
+        for spec in self._specs:
+            for one in self._of(spec):
+                ranges = tuple(removed.get(one.id, ()))
+                old = before.pop(one.id, None)
+                if old is not None and old.spec is one and tuple(old.removed) == ranges:
+                    self._slos[one.id] = old
+                    continue
+                if old is not None and old.own is not None:
+                    _release(old)
+                self._slos[one.id] = self._watched(one, spec, ranges)
+        for old in before.values():
+            if old.own is not None:
+                _release(old)
+        self._shapes = None
+        self._groups = sum(len(tally.groups) for tally in self._by_key.values())
+
+    def _of(self, spec: SloSpec) -> list[SloSpec]:
+        if not spec.grouping:
+            return [spec]
+        known = {one.spec.group: one.spec for one in self._slos.values() if one.spec.name == spec.name}
+        tally = self._by_key[sli_key(spec.components[0].sli, spec.grouping)]
+        return [known.get(group) or spec.of_group(group) for group in sorted(tally.groups)]
+
+    def _watched(self, spec: SloSpec, parent: SloSpec, removed: tuple[tuple[int, int], ...]) -> Watched:
+        tallies = tuple(self._by_key[sli_key(c.sli, parent.grouping)] for c in parent.components)
+        one = Watched(spec, tallies, removed)
+        plain = isinstance(spec.budgeting, Occurrences)
+        if plain and not removed:
+            return one
+        unit_ms = unit_of(spec, self._interval_ms)
+        reach_ms = max(tally.needed_ms for tally in tallies)
+        one.own = self._own.setdefault((unit_ms, reach_ms), Ledger(unit_ms, reach_ms))
+        one.lanes = tuple(one.own.add() for _ in (tallies if plain else tallies[:1]))
+        one.cut = (
+            removed_intervals(removed, self._interval_ms)
+            if plain
+            else removed_slices(removed, self._interval_ms, unit_ms)
+        )
+        return one
+
+    def _derive(self, one: Watched, changed_ms: int) -> None:
+        assert one.own is not None
+        unit_ms, ledger, end_ms = one.own.unit_ms, one.own, one.to_ms // one.own.unit_ms * one.own.unit_ms
+        ledger.advance(max(end_ms, unit_ms))
+        begin_ms = max(tally.from_ms for tally in one.tallies)
+        # a slice must be known whole, and older ones go in by whole blocks
+        first_ms = -(-begin_ms // ledger.block_ms) * ledger.block_ms
+        if first_ms >= ledger.recent_from_ms:
+            first_ms = -(-begin_ms // unit_ms) * unit_ms
+        start_ms = first_ms if one.own_from_ms is None else max(first_ms, changed_ms)
+        start_ms = start_ms // unit_ms * unit_ms if start_ms >= ledger.recent_from_ms else ledger.block_of(start_ms)
+        start_ms = max(start_ms, first_ms)
+        if start_ms < end_ms:
+            units = self._units(one, start_ms, end_ms)
+            for lane, part in zip(one.lanes, units, strict=True):
+                lanes = np.full(len(part.starts_ms), lane)
+                ledger.replace(np.array([lane]), start_ms, end_ms, Cells(lanes, part.starts_ms, part.bad, part.total))
+        one.own_from_ms = first_ms
+
+    def _units(self, one: Watched, from_ms: int, to_ms: int) -> Sequence[Units]:
+        rows = [self._recent_or_kept(one, n, from_ms, to_ms) for n in range(len(one.tallies))]
+        out = removed_intervals(one.removed, self._interval_ms)
+        kept = [_where(part, ~out.contains(part.starts_ms)) for part in rows]
+        return units_of(one.spec, kept, self._interval_ms)[0]
+
+    def _recent_or_kept(self, one: Watched, n: int, from_ms: int, to_ms: int) -> SloEvents:
+        tally, ledger = one.tallies[n], self._tallies.ledger
+        lane = tally.groups.get(one.spec.group)
+        if lane is not None and from_ms >= ledger.recent_from_ms:
+            starts, bad, total = ledger.units(lane, from_ms, to_ms)
+            return SloEvents(starts, total - bad, total)
+        return self._tallies.rows(tally, one.spec.group, from_ms, to_ms)
+
+    def _lanes(self, group: Sequence[Watched]) -> list[Ints]:
+        first = group[0]
+        if first.own is not None:
+            return [np.array([one.lanes[n] for one in group]) for n in range(len(first.lanes))]
+        return [
+            np.array([one.tallies[n].groups[one.spec.group] for one in group]) for n in range(len(first.tallies))
+        ]
+
+    def _measured(self, group: Sequence[Watched]) -> Measured:
+        first = group[0]
+        ledger, at_ms = first.own or self._tallies.ledger, first.to_ms
+        lanes = self._lanes(group)
+        at = np.full(len(group), at_ms, np.int64)
+        end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
+
+        def sums(from_ms: int, to_ms: int) -> tuple[Sums, ...]:
+            expected = self._expected(group, ledger, from_ms, to_ms)
+            return tuple(Sums(*ledger.window(lane, from_ms, to_ms), expected) for lane in lanes)
+
+        begin_ms, over_ms = self._period(first, ledger, at_ms)
+        return Measured(
+            at,
+            at - np.array([one.from_ms for one in group], np.int64),
+            {w: sums(_back(end_ms, w, ledger), end_ms) for w in windows_of(first.spec, self._interval_ms)},
+            sums(begin_ms, max(begin_ms, end_ms)),
+            self._expected(group, ledger, begin_ms, over_ms),
+        )
+
+    def _period(self, one: Watched, ledger: Ledger, at_ms: int) -> tuple[int, int]:
+        unit_ms, period = ledger.unit_ms, one.spec.period
+        if isinstance(period, Calendar):
+            begin, over = (int(edge[0]) for edge in spans(period, np.array([at_ms])))
+            return -(-begin // unit_ms) * unit_ms, -(-over // unit_ms) * unit_ms
+        end_ms = at_ms // unit_ms * unit_ms
+        return _back(end_ms, period.length_ms, ledger), end_ms
+
+    def _expected(self, group: Sequence[Watched], ledger: Ledger, from_ms: int, to_ms: int) -> Ints:
+        expected = np.full(len(group), (to_ms - from_ms) // ledger.unit_ms)
+        if group[0].own is not None:
+            begin, end = np.array([from_ms]), np.array([to_ms])
+            expected -= np.array([int(one.cut.count(begin, end)[0]) if one.cut else 0 for one in group])
+        return expected
+
+    def _load_edges(self, groups: Sequence[Sequence[Watched]], *, everything: bool) -> None:
+        wanted: dict[int, tuple[Ledger, set[int], list[Watched]]] = {}
+        for group in groups:
+            ledger = group[0].own or self._tallies.ledger
+            _, times, slos = wanted.setdefault(id(ledger), (ledger, set(), []))
+            at_ms = group[0].to_ms
+            end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
+            times |= {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
+            times.add(self._period(group[0], ledger, at_ms)[0])
+            slos += group
+        for ledger, times, slos in wanted.values():
+            if everything:
+                ledger.forget_edges(times)
+            for time_ms in sorted(times):
+                block_ms = ledger.missing(time_ms)
+                if block_ms is not None:
+                    self._load(ledger, block_ms)
+
+    def _load(self, ledger: Ledger, block_ms: int) -> None:
+        if ledger is self._tallies.ledger:
+            self._tallies.load_block(block_ms)
+            return
+        parts: list[Cells] = []
+        for one in self._slos.values():
+            if one.own is ledger and one.own_from_ms is not None:
+                units = self._units(one, block_ms, block_ms + ledger.block_ms)
+                for lane, part in zip(one.lanes, units, strict=True):
+                    parts.append(Cells(np.full(len(part.starts_ms), lane), part.starts_ms, part.bad, part.total))
+        ledger.load(block_ms, _all_cells(parts))
+
+
+def _by_shape(slos: Iterable[Watched]) -> list[list[Watched]]:
+    found: dict[object, list[Watched]] = {}
+    for one in slos:
+        found.setdefault((id(one.own), shape_of(one.spec)), []).append(one)
+    return list(found.values())
+
+
+def _release(one: Watched) -> None:
+    assert one.own is not None
+    for lane in one.lanes:
+        one.own.remove(lane)
+
+
+def _back(end_ms: int, length_ms: int, ledger: Ledger) -> int:
+    return end_ms - -(-length_ms // ledger.unit_ms) * ledger.unit_ms
+
+
+def _where(rows: SloEvents, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> SloEvents:
+    return SloEvents(rows.starts_ms[kept], rows.good[kept], rows.total[kept])
+
+
+def _all_cells(parts: Sequence[Cells]) -> Cells:
+    if not parts:
+        return Cells(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+    return Cells(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("lanes", "starts_ms", "bad", "total")))
+
+

@@ -1,0 +1,376 @@
+"""The counted past of every SLI: kept up with the data, filled backwards when it is new, taken up after a restart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from app.errors import WatchhouseError
+from app.labels import Labels
+from app.store.client import Pool
+from app.store.slo_events import KeyedEvents, SloEvents, insert_events, joined, read_events
+from app.store.state import StateStore
+from app.telemetry import SLO_RECOUNTED
+from slo.counting import Counter, Counts, Want
+from slo.ledger import Cells, Ledger
+from slo.spec import Sli
+
+STATE_KIND = "slo"
+_LATE_MS = 5 * 60_000
+_LATE_INTERVALS = 3
+_RESTART_MS = 3_600_000
+_NOTE_EVERY_MS = 3_600_000
+_CHUNK_MS = 86_400_000
+
+
+class Late(Protocol):
+    """Tells of samples that came late."""
+
+    def take(self, metrics: frozenset[str], upto_ms: int) -> tuple[int, int] | None:
+        """[from, to] of the sample times of some metrics written since it was asked last and before `upto_ms`."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one SLI over [from_ms, to_ms), a range without holes. `stored_from_ms` is where those kept begin."""
+
+    key: str
+    sli: Sli
+    grouping: tuple[str, ...]
+    metrics: frozenset[str] | None
+    from_ms: int = 0
+    to_ms: int = 0
+    stored_from_ms: int = 0
+    noted_to_ms: int = 0
+    needed_ms: int = 0
+    """How far back the SLOs that use it look."""
+    restarted: bool = False
+    groups: dict[Labels, int] = field(default_factory=dict)
+    """The lane of each group in the ledger; () without grouping."""
+    error: str | None = None
+    changed_from_ms: int | None = None
+    """The start of the oldest interval that changed since somebody looked."""
+
+    @property
+    def new(self) -> bool:
+        """Whether nothing was counted yet."""
+        return self.to_ms == 0
+
+    @property
+    def known_ms(self) -> int:
+        """How far back from `to_ms` everything that is there was counted."""
+        return self.to_ms - self.from_ms
+
+    @property
+    def complete(self) -> bool:
+        """Whether it reaches back as far as anybody looks."""
+        return not self.new and self.known_ms >= self.needed_ms
+
+    def changed(self, from_ms: int) -> None:
+        """Notes that an interval changed."""
+        self.changed_from_ms = from_ms if self.changed_from_ms is None else min(self.changed_from_ms, from_ms)
+
+
+class Tallies:
+    """All tallies over one ledger. Every method but the look-ups may block; not safe for two threads at once."""
+
+    def __init__(self, counter: Counter, pool: Pool, state: StateStore, interval_ms: int, late: Late | None) -> None:
+        self.interval_ms = interval_ms
+        self.ledger = Ledger(interval_ms, _CHUNK_MS)
+        self._counter = counter
+        self._pool = pool
+        self._state = state
+        self._late = late
+        self._tallies: dict[str, Tally] = {}
+        self._fresh: list[Tally] = []
+
+    def adopt(self, wanted: Iterable[tuple[str, Sli, tuple[str, ...], int]]) -> dict[str, Tally]:
+        """Works on these (key, SLI, grouping, milliseconds looked back) from now on; the others are forgotten."""
+        before, self._tallies = self._tallies, {}
+        for key, sli, grouping, needed_ms in wanted:
+            tally = self._tallies.get(key) or before.pop(key, None)
+            if tally is None:
+                tally = Tally(key, sli, grouping, self._counter.metrics(sli))
+                self._fresh.append(tally)
+            if key not in self._tallies:
+                tally.needed_ms = 0
+                self._tallies[key] = tally
+            tally.needed_ms = max(tally.needed_ms, needed_ms)
+        for tally in before.values():
+            for lane in tally.groups.values():
+                self.ledger.remove(lane)
+        self._fresh = [tally for tally in self._fresh if self._tallies.get(tally.key) is tally]
+        self._reach(max((tally.needed_ms for tally in self._tallies.values()), default=0))
+        return self._tallies
+
+    def load(self) -> None:
+        """Takes up what an earlier process noted and kept: the newest day at once, the rest while filling."""
+        if not self._fresh:
+            return
+        notes = self._state.get_all(STATE_KIND)
+        loaded = [tally for tally in self._fresh if self._note_of(tally, notes.get(self._state_key(tally)))]
+        if loaded:
+            end_ms = max(tally.to_ms for tally in loaded)
+            self.ledger.advance(end_ms)
+            start = self.ledger.block_of(end_ms - _CHUNK_MS)
+            for tally in loaded:
+                tally.from_ms = max(tally.stored_from_ms, min(start, tally.to_ms))
+            self._take(loaded, start, end_ms)
+        self._fresh = []
+
+    def catch_up(self, end_ms: int) -> None:
+        """Counts up to `end_ms`, and again what may have changed since: the last minutes, and where samples came late.
+
+        A tally that is new begins with the newest day. One that cannot be counted keeps its counts and its error.
+        """
+        self.ledger.advance(end_ms)
+        wants: dict[tuple[int, int], list[Tally]] = {}
+        old: list[tuple[Tally, int, int]] = []
+        for tally in self._tallies.values():
+            start = self._begin(tally, end_ms)
+            late = self._late_of(tally, start)
+            if late is not None and late[1] > self.ledger.recent_from_ms:
+                start = min(start, max(late[0], self.ledger.recent_from_ms))
+            if late is not None and late[0] < self.ledger.recent_from_ms:
+                old.append((tally, late[0], min(late[1], self.ledger.recent_from_ms)))
+            wants.setdefault((start, end_ms), []).append(tally)
+        for (start, end), tallies in wants.items():
+            for part, answers in self._counted(tallies, start, end):
+                self._merge(part, answers, start, end)
+        for tally, start, end in old:
+            self._recount(tally, start, end)
+        self._note([t for t in self._tallies.values() if t.to_ms - t.noted_to_ms >= _NOTE_EVERY_MS])
+
+    def fill(self) -> bool:
+        """Reads or counts an older chunk of those that lie furthest ahead; whether there was any."""
+        behind = [t for t in self._tallies.values() if not t.complete and not t.new and t.error is None]
+        if not behind:
+            return False
+        newest = max(tally.from_ms for tally in behind)
+        wave = [tally for tally in behind if tally.from_ms == newest]
+        stored = [tally for tally in wave if tally.stored_from_ms < newest]
+        if stored:
+            start = max(self.ledger.block_of(newest - _CHUNK_MS), *(t.stored_from_ms for t in stored))
+            self._take(stored, start, newest)
+            for tally in stored:
+                tally.from_ms = start
+                tally.changed(start)
+            return True
+        start = self.ledger.block_of(max(newest - _CHUNK_MS, min(t.to_ms - t.needed_ms for t in wave)))
+        done = []
+        for part, answers in self._counted(wave, start, newest):
+            self._store(part, answers)
+            for tally, counts in zip(part, answers, strict=True):
+                self._replace(tally, counts, start, newest)
+                tally.from_ms = tally.stored_from_ms = start
+                tally.changed(start)
+                done.append(tally)
+        self._note(done)
+        return True
+
+    def rows(self, tally: Tally, group: Labels, from_ms: int, to_ms: int) -> SloEvents:
+        """The kept counts of one group that start in [from_ms, to_ms)."""
+        return self.rows_of([(tally, group)], from_ms, to_ms)[0]
+
+    def rows_of(self, wanted: Sequence[tuple[Tally, Labels]], from_ms: int, to_ms: int) -> list[SloEvents]:
+        """The kept counts of each group that start in [from_ms, to_ms), where they were counted."""
+        keys = [group_key(tally, group) for tally, group in wanted]
+        found = read_events(self._pool, sorted(set(keys)), self.interval_ms, from_ms, to_ms).by_key()
+        empty = SloEvents(np.empty(0, np.int64), np.empty(0), np.empty(0))
+        return [found.get(key, empty) for key in keys]
+
+    def load_block(self, block_ms: int) -> None:
+        """Loads the intervals of an old block for all lanes."""
+        lanes = {group_key(t, group): lane for t in self._tallies.values() for group, lane in t.groups.items()}
+        keys = sorted(lanes)
+        rows = read_events(self._pool, keys, self.interval_ms, block_ms, block_ms + self.ledger.block_ms)
+        self.ledger.load(block_ms, _cells(rows, np.array([lanes[key] for key in keys], np.int64)))
+
+    def note_all(self) -> None:
+        """Notes how far every tally is, for the next process."""
+        self._note([tally for tally in self._tallies.values() if not tally.new])
+
+    def _reach(self, span_ms: int) -> None:
+        if span_ms <= self.ledger.span_ms:
+            return
+        ledger = Ledger(self.interval_ms, span_ms)
+        # everything is taken up again from what is kept: a longer reach is rare, and comes with a reload
+        for tally in self._tallies.values():
+            lanes = {group: ledger.add() for group in tally.groups}
+            tally.groups = lanes
+            if not tally.new:
+                tally.restarted = True
+        self.ledger = ledger
+        counted = [tally for tally in self._tallies.values() if not tally.new]
+        if counted:
+            end_ms = max(tally.to_ms for tally in counted)
+            ledger.advance(end_ms)
+            start = ledger.block_of(end_ms - _CHUNK_MS)
+            for tally in counted:
+                tally.from_ms = max(tally.stored_from_ms, min(start, tally.to_ms))
+                tally.changed(start)
+            self._take(counted, start, end_ms)
+
+    def _note_of(self, tally: Tally, note: dict[str, Any] | None) -> bool:
+        if not note:
+            return False
+        tally.stored_from_ms, tally.to_ms = int(note["from_ms"]), int(note["to_ms"])
+        tally.noted_to_ms, tally.restarted = tally.to_ms, True
+        for group in note.get("groups", [[]]):
+            self._lane(tally, tuple((str(name), str(value)) for name, value in group))
+        return True
+
+    def _take(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> None:
+        """Puts what is kept of [from_ms, to_ms) into the ledger."""
+        lanes = {group_key(t, group): lane for t in tallies for group, lane in t.groups.items()}
+        keys = sorted(lanes)
+        numbers = np.array([lanes[key] for key in keys], np.int64)
+        rows = read_events(self._pool, keys, self.interval_ms, from_ms, to_ms)
+        self.ledger.replace(numbers, from_ms, to_ms, _cells(rows, numbers))
+
+    def _begin(self, tally: Tally, end_ms: int) -> int:
+        if tally.new or tally.to_ms < end_ms - max(tally.needed_ms, _CHUNK_MS):
+            return self.ledger.block_of(end_ms - max(1, min(tally.needed_ms, _CHUNK_MS)))
+        late_ms = max(_LATE_MS, _LATE_INTERVALS * self.interval_ms, _RESTART_MS if tally.restarted else 0)
+        start = max(tally.from_ms, tally.to_ms - -(-late_ms // self.interval_ms) * self.interval_ms)
+        return start if start >= self.ledger.recent_from_ms else self.ledger.block_of(start)
+
+    def _late_of(self, tally: Tally, start_ms: int) -> tuple[int, int] | None:
+        """[from, to) of counted intervals that samples reached which came late, before `start_ms`."""
+        if self._late is None or tally.new or not tally.metrics:
+            return None
+        found = self._late.take(tally.metrics, start_ms)
+        if found is None:
+            return None
+        # the increase up to the next sample changes too; a gap of more than five minutes ends a counter's count
+        start = max(tally.from_ms, found[0] // self.interval_ms * self.interval_ms - self.interval_ms)
+        end = min(start_ms, (found[1] + _LATE_MS) // self.interval_ms * self.interval_ms + self.interval_ms)
+        return (start, end) if start < end else None
+
+    def _counted(
+        self, tallies: Sequence[Tally], from_ms: int, to_ms: int
+    ) -> list[tuple[list[Tally], list[Counts]]]:
+        """The tallies that could be counted and their counts; the others keep the error."""
+        if from_ms >= to_ms:
+            return []
+        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms) for t in tallies])
+        well: list[Tally] = []
+        counts: list[Counts] = []
+        for tally, answer in zip(tallies, answers, strict=True):
+            if isinstance(answer, WatchhouseError):
+                tally.error = str(answer) or type(answer).__name__
+                continue
+            tally.error = None
+            well.append(tally)
+            counts.append(answer)
+        return [(well, counts)] if well else []
+
+    def _store(self, tallies: Sequence[Tally], answers: Sequence[Counts]) -> None:
+        keyed = [(group_key(t, g), rows) for t, counts in zip(tallies, answers, strict=True) for g, rows in counts.items()]
+        insert_events(self._pool, self.interval_ms, joined([key for key, _ in keyed], [rows for _, rows in keyed]))
+
+    def _merge(self, tallies: Sequence[Tally], answers: Sequence[Counts], from_ms: int, end_ms: int) -> None:
+        """Takes up the newest counts. What changed is kept first: what is only in memory would miss after a restart."""
+        old_ms = self.ledger.recent_from_ms
+        owners = [(t, group, rows) for t, counts in zip(tallies, answers, strict=True) for group, rows in counts.items()]
+        keys = [group_key(tally, group) for tally, group, _ in owners]
+        rows = joined(keys, [rows for _, _, rows in owners])
+        lanes = np.array([self._lane(tally, group) for tally, group, _ in owners], np.int64)
+        cells = _cells(rows, lanes)
+        recent = cells.starts_ms >= old_ms
+        changed = ~recent
+        changed[recent] = self.ledger.changes(_some(cells, recent))
+        insert_events(self._pool, self.interval_ms, _kept(rows, changed))
+        self.ledger.put(_some(cells, recent & changed))
+        if from_ms < old_ms:
+            every = np.array([lane for t in tallies for lane in t.groups.values()], np.int64)
+            self.ledger.replace(every, from_ms, old_ms, _some(cells, ~recent))
+        self._look_for_late(owners, rows, changed)
+        for tally in tallies:
+            if tally.new or tally.to_ms < from_ms:
+                tally.from_ms = tally.stored_from_ms = from_ms
+                tally.changed(from_ms)
+            tally.to_ms, tally.restarted = max(tally.to_ms, end_ms), False
+            tally.from_ms = max(tally.from_ms, self.ledger.oldest_ms)
+
+    def _look_for_late(
+        self, owners: Sequence[tuple[Tally, Labels, SloEvents]], rows: KeyedEvents, changed: np.ndarray[Any, Any]
+    ) -> None:
+        places = np.flatnonzero(changed)
+        codes, starts = rows.codes[places], rows.events.starts_ms[places]
+        firsts = np.flatnonzero(np.diff(codes, prepend=-1))
+        for code, start in zip(codes[firsts].tolist(), starts[firsts].tolist(), strict=True):
+            tally = owners[code][0]
+            tally.changed(start)
+            if start < tally.to_ms:
+                SLO_RECOUNTED.inc()
+
+    def _recount(self, tally: Tally, from_ms: int, to_ms: int) -> None:
+        """Counts old blocks again that late samples reached."""
+        start, end = self.ledger.block_of(from_ms), min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, tally.to_ms)
+        for part, answers in self._counted([tally], max(start, tally.from_ms), end):
+            self._store(part, answers)
+            self._replace(tally, answers[0], max(start, tally.from_ms), end)
+            tally.changed(start)
+            SLO_RECOUNTED.inc((end - start) // self.interval_ms)
+
+    def _replace(self, tally: Tally, counts: Counts, from_ms: int, to_ms: int) -> None:
+        for group in counts:
+            self._lane(tally, group)
+        for group, lane in tally.groups.items():
+            rows = counts.get(group)
+            lanes = np.array([lane])
+            cells = _cells(joined([""], [] if rows is None else [rows]), lanes)
+            self.ledger.replace(lanes, from_ms, to_ms, cells)
+
+    def _lane(self, tally: Tally, group: Labels) -> int:
+        lane = tally.groups.get(group)
+        if lane is None:
+            lane = tally.groups[group] = self.ledger.add()
+            tally.noted_to_ms = 0 if tally.grouping else tally.noted_to_ms
+        return lane
+
+    def _note(self, tallies: Sequence[Tally]) -> None:
+        if not tallies:
+            return
+        self._state.put(
+            STATE_KIND,
+            {
+                self._state_key(t): {
+                    "from_ms": t.stored_from_ms,
+                    "to_ms": t.to_ms,
+                    "groups": [[list(pair) for pair in group] for group in t.groups],
+                }
+                for t in tallies
+            },
+        )
+        for tally in tallies:
+            tally.noted_to_ms = tally.to_ms
+
+    def _state_key(self, tally: Tally) -> str:
+        return f"{tally.key}/{self.interval_ms}"
+
+
+def group_key(tally: Tally, group: Labels) -> str:
+    """The name the counts of a group are kept under."""
+    return tally.key + json.dumps(group, separators=(",", ":")) if tally.grouping else tally.key
+
+
+def _cells(rows: KeyedEvents, lanes: np.ndarray[Any, np.dtype[np.int64]]) -> Cells:
+    events = rows.events
+    return Cells(lanes[rows.codes], events.starts_ms, events.total - events.good, events.total)
+
+
+def _some(cells: Cells, kept: np.ndarray[Any, Any]) -> Cells:
+    return Cells(cells.lanes[kept], cells.starts_ms[kept], cells.bad[kept], cells.total[kept])
+
+
+def _kept(rows: KeyedEvents, kept: np.ndarray[Any, Any]) -> KeyedEvents:
+    events = rows.events
+    return KeyedEvents(
+        rows.keys, rows.codes[kept], SloEvents(events.starts_ms[kept], events.good[kept], events.total[kept])
+    )
