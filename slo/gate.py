@@ -14,6 +14,8 @@ PAGES = ("page", "critical")
 """The severities that wake somebody: Sloth's and Pyrra's words."""
 _USUAL_WINDOW_MS = 3_600_000
 _OLD_INTERVALS, _OLD_MS = 3, 300_000
+_DECIMALS = 9
+"""1 - 0.9 is a little less than the tenth that somebody asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _unknown(
 
 
 def _budget(status: SloStatus, demands: Demands) -> list[str]:
-    left, least = status.budget.left, demands.min_budget_left
+    left, least = round(status.budget.left, _DECIMALS), demands.min_budget_left
     if left < least:
         return [f"{_percent(left)} of the budget is left, less than {_percent(least)}"]
     if left <= 0:
@@ -128,7 +130,7 @@ def _budget(status: SloStatus, demands: Demands) -> list[str]:
 
 
 def _burn(window: WindowStatus | None, demands: Demands) -> list[str]:
-    if demands.max_burn is None or window is None or not window.burn > demands.max_burn:
+    if demands.max_burn is None or window is None or not round(window.burn, _DECIMALS) > demands.max_burn:
         return []
     over = format_duration_ms(window.window_ms)
     return [f"the budget burns {window.burn:.6g}× over {over}, faster than {demands.max_burn:.6g}×"]

@@ -151,6 +151,8 @@ class SloSeries:
 
     def _put(self, refs: Refs, at_ms: int, *, stale: bool = False) -> None:
         """One sample of each series: 1, or that it ends."""
+        if not len(refs):
+            return
         values = np.ones(len(refs))
         if stale:
             values.view(np.uint64)[:] = STALE_NAN_BITS
@@ -229,7 +231,7 @@ def _values(spec: SloSpec, measured: Measured, windows: tuple[int, ...]) -> Floa
         for window in _lengths(spec, windows)
     ]
     rows = {
-        OBJECTIVE: np.full(n, spec.objective / 100),
+        OBJECTIVE: np.full(n, float(1 - budget_of(spec.objective))),
         BUDGET: np.full(n, float(budget_of(spec.objective))),
         DAYS: np.full(n, spec.period.length_ms / DAY_MS),
         BURN: burn,

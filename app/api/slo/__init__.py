@@ -14,11 +14,11 @@ from app.api.slo.maintenances import add_maintenance
 from app.api.slo.views import add_views
 from app.config import Limits
 from slo.engine import SloEngine
-from slo.windows import AlertWindows
+from slo.windows import Windows
 
 
 def slo_router(
-    engine: SloEngine, gate: QueryGate, limits: Limits, windows: Callable[[], AlertWindows] | None = None
+    engine: SloEngine, gate: QueryGate, limits: Limits, windows: Callable[[], Windows] | None = None
 ) -> APIRouter:
     """The routes under `/api/v1/slos`. A figure that is not defined (no traffic) is null, never NaN.
 

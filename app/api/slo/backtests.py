@@ -20,12 +20,12 @@ from app.yamlfile import read_documents
 from slo.backtest import Backtest, PastAlert, backtest
 from slo.board import unit_of
 from slo.engine import SloEngine
-from slo.files import specs_of
+from slo.files import read_slos
 from slo.judge import Policy
 from slo.notice import condition_text
 from slo.past import first_needed_ms
 from slo.spec import BurnCondition, SloSpec
-from slo.windows import AlertWindows, load_windows
+from slo.windows import Windows, load_windows
 
 _LEAST_INTERVAL_MS = 1_000
 
@@ -44,7 +44,7 @@ def add_backtest(
     engine: SloEngine,
     gate: QueryGate,
     limits: Limits,
-    windows: Callable[[], AlertWindows] | None = None,
+    windows: Callable[[], Windows] | None = None,
 ) -> None:
     """The route. Counting runs among the queries, within their limits."""
 
@@ -57,7 +57,7 @@ def add_backtest(
         return await gate.run(lambda: _answer(engine, asked, limits), request, "SLO backtest")
 
 
-def _asked(p: Parameters, text: bytes, windows: AlertWindows, engine: SloEngine, limits: Limits) -> _Asked:
+def _asked(p: Parameters, text: bytes, windows: Windows, engine: SloEngine, limits: Limits) -> _Asked:
     now = now_ms()
     start_ms, end_ms = p.time_ms("start"), min(p.time_ms("end", now), now)
     if start_ms >= end_ms:
@@ -78,12 +78,12 @@ def _asked(p: Parameters, text: bytes, windows: AlertWindows, engine: SloEngine,
     return asked
 
 
-def _specs(text: bytes, windows: AlertWindows) -> list[SloSpec]:
+def _specs(text: bytes, windows: Windows) -> list[SloSpec]:
     try:
         documents = read_documents("body", text.decode())
     except UnicodeDecodeError:
         raise BadQuery("the spec is not UTF-8") from None
-    specs = specs_of(documents, windows)
+    specs = read_slos(documents, windows).specs
     if not specs:
         raise BadQuery("the body has no SLO: send a spec as YAML or JSON")
     return list(specs)
