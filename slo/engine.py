@@ -113,6 +113,10 @@ class SloEngine:
             self._reloads -= 1
         self._wake.set()
 
+    def now_ms(self) -> int:
+        """The present, in milliseconds."""
+        return int(self._clock() * 1000)
+
     def specs(self) -> list[SloSpec]:
         """Every SLO, groups spread out, in the order of the files."""
         return [one.spec for one in self._board.all()]

@@ -35,9 +35,7 @@ def one_slo(engine: SloEngine, name: str) -> SloSpec:
 
 def slos_of_spec(engine: SloEngine, name: str) -> list[SloSpec]:
     """The SLO of this id or name, or all groups of the spec of this name. Raises NotFound."""
-    found = engine.find(name)
-    if not found:
-        found = [spec for spec in engine.specs() if spec.group and f"{spec.service}-{spec.name}" == name]
+    found = [spec for spec in engine.specs() if f"{spec.service}-{spec.name}" == name] or engine.find(name)
     if not found:
         raise NotFound(f"there is no SLO {name!r}")
     if len({spec.service for spec in found}) > 1:

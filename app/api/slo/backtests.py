@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.api.gate import QueryGate
-from app.api.prometheus_params import Parameters, now_ms, read_query
+from app.api.prometheus_params import Parameters, read_query
 from app.api.slo.asking import body_text, reply
 from app.api.slo.figures import number, seconds, spec_json
 from app.api.slo.history import check_reach
@@ -58,7 +58,7 @@ def add_backtest(
 
 
 def _asked(p: Parameters, text: bytes, windows: Windows, engine: SloEngine, limits: Limits) -> _Asked:
-    now = now_ms()
+    now = engine.now_ms()
     start_ms, end_ms = p.time_ms("start"), min(p.time_ms("end", now), now)
     if start_ms >= end_ms:
         raise BadQuery('"start" must be before "end", and both not in the future')

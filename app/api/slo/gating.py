@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +70,7 @@ def _several(engine: SloEngine, asked: _AskedOfSeveral) -> list[SloSpec]:
 async def _answer(engine: SloEngine, specs: Sequence[SloSpec], asked: _Asked) -> Response:
     if len(specs) > _MOST:
         raise BadQuery(f"{len(specs)} SLOs are asked for, a gate takes {_MOST} at most")
-    demands, now_ms = asked.demands(engine.policy.coverage_floor), time.time_ns() // 1_000_000
+    demands, now_ms = asked.demands(engine.policy.coverage_floor), engine.now_ms()
     gates = [gate(status, demands, now_ms, engine.interval_ms) for status in await engine.statuses(specs)]
     reasons = [reason for one in gates for reason in (_named(one) if len(gates) > 1 else one.reasons)]
     whole = {"go": all_go(gates), "reasons": reasons, "slos": [_json(one) for one in gates]}

@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from app.api.gate import QueryGate
-from app.api.prometheus_params import Parameters, now_ms, read
+from app.api.prometheus_params import Parameters, read
 from app.api.slo.asking import one_slo, reply
 from app.api.slo.figures import number, seconds, spec_json
 from app.config import Limits
@@ -51,7 +51,7 @@ def add_history(router: APIRouter, engine: SloEngine, gate: QueryGate, limits: L
         """Counts of each step of a range (`start`, `end`, `step`), and the budget left at its end."""
         p = await read(request)
         spec = one_slo(engine, name)
-        steps = _steps(p, spec, engine.interval_ms, limits)
+        steps = _steps(p, spec, engine, limits)
         needed_ms = first_needed_ms(spec, steps.from_ms, engine.interval_ms)
         check_reach(steps.to_ms - needed_ms, engine.interval_ms, limits, "the range and the period before it")
         rows = await engine.rows(spec, needed_ms, steps.to_ms)
@@ -89,9 +89,8 @@ def check_reach(reach_ms: int, interval_ms: int, limits: Limits, what: str) -> N
         )
 
 
-def _steps(p: Parameters, spec: SloSpec, interval_ms: int, limits: Limits) -> Steps:
-    unit_ms = unit_of(spec, interval_ms)
-    now = now_ms()
+def _steps(p: Parameters, spec: SloSpec, engine: SloEngine, limits: Limits) -> Steps:
+    unit_ms, now = unit_of(spec, engine.interval_ms), engine.now_ms()
     end_ms = min(p.time_ms("end", now), now) // unit_ms * unit_ms
     start_ms = p.time_ms("start", end_ms - spec.period.length_ms) // unit_ms * unit_ms
     if start_ms >= end_ms:
