@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from fractions import Fraction
 from typing import Any
 
 from app.errors import Problem
 from app.yamlfile import Document, KeyPath, nearest
-from slo.spec import AlertSpec, BudgetCondition
+from slo.budget_alerts import budget_alert
+from slo.spec import AlertSpec
 
 PREFIX = "watchhouse.io/"
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -29,16 +29,7 @@ class Extensions:
 
     def alerts(self) -> tuple[AlertSpec, ...]:
         """The alerts on consumed budget, of severity ticket."""
-        return tuple(
-            AlertSpec(
-                key=f"budget-{percent.normalize():f}",
-                name="ErrorBudgetConsumed",
-                severity="ticket",
-                conditions=(BudgetCondition(Fraction(percent) / 100),),
-                labels=(("severity", "ticket"),),
-            )
-            for percent in self.budget_alerts
-        )
+        return tuple(budget_alert(percent) for percent in self.budget_alerts)
 
 
 def read_extensions(

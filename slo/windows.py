@@ -1,58 +1,130 @@
-"""Burn-rate windows: Sloth's AlertWindows files, and the default that is shipped as one."""
+"""Burn-rate windows: Sloth's AlertWindows files, the default that is shipped as one, and Pyrra's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import Field
 
 from app.durations import DurationMs, format_duration_ms
 from app.errors import ConfigError, Problem
+from app.labels import Labels
 from app.yamlfile import Document, StrictModel, load_documents, read_documents, validate
-from slo.spec import Severity
+from slo.period import DAY_MS
+from slo.pyrra.windows import PyrraWindow, pyrra_windows
+from slo.spec import BurnCondition
 
+Severity = Literal["page", "ticket"]
+SEVERITIES: tuple[Severity, ...] = ("page", "ticket")
+VERSION = "sloth.slok.dev/v1"
 KIND = "AlertWindows"
 DEFAULT_FILE = "google-30d.yaml"
+WINDOWS_OF: dict[Severity, str] = {"page": "critical", "ticket": "warning"}
+"""Which of Pyrra's alerts are a page, and which a ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class BurnRule:
+    """An alert by windows: `key` names it within its SLO, `labels` tell it from the others of its severity."""
+
+    key: str
+    conditions: tuple[BurnCondition, ...]
+    for_ms: int = 0
+    labels: Labels = ()
+
+
+class Windows(Protocol):
+    """What watches an SLO whose file says nothing about windows."""
+
+    @property
+    def period_ms(self) -> int:
+        """The period of an SLO that names none."""
+
+    def rules(self, severity: Severity, period_length_ms: int) -> tuple[BurnRule, ...]:
+        """The alerts of a severity for a period of this length; none where it is shorter than every long window."""
+
+    def dropped(self, period_length_ms: int) -> tuple[BurnCondition, ...]:
+        """What is left out for a period of this length, as it is shorter than the long window."""
 
 
 @dataclass(frozen=True, slots=True)
 class BurnPair:
-    """An alert condition: the budget burns faster than `factor` over the long and over the short window."""
+    """A pair of windows that is over its limit once `share` of the budget is used within the long one."""
 
     severity: Severity
     long_ms: int
     short_ms: int
-    factor: Fraction
-    """How many times faster than what would use up the budget exactly at the end of the period."""
+    share: Fraction
+
+    def condition(self, period_ms: int) -> BurnCondition:
+        """The pair for a period. The factor is exact: 28d, 5 % and 6h give 5.6 (binary 5.6000000000000005)."""
+        return BurnCondition((self.long_ms, self.short_ms), self.share * Fraction(period_ms, self.long_ms))
 
 
 @dataclass(frozen=True, slots=True)
-class AlertWindows:
-    """The period of an objective and the pairs that watch it, fastest first within a severity."""
+class PeriodWindows:
+    """The pairs for one period: an AlertWindows document."""
 
     period_ms: int
     pairs: tuple[BurnPair, ...]
 
+
+@dataclass(frozen=True, slots=True)
+class AlertWindows:
+    """The pairs of each period; the first is that of SLOs that name none, and its shares hold for all other periods."""
+
+    periods: tuple[PeriodWindows, ...]
+
     @property
-    def lengths_ms(self) -> tuple[int, ...]:
-        """Every window's length, shortest first, none twice."""
-        return tuple(sorted({w for pair in self.pairs for w in (pair.long_ms, pair.short_ms)}))
+    def period_ms(self) -> int:
+        """The period of an SLO that names none."""
+        return self.periods[0].period_ms
 
-    def of(self, severity: Severity) -> tuple[BurnPair, ...]:
-        """The pairs of a severity."""
-        return tuple(pair for pair in self.pairs if pair.severity == severity)
+    def conditions(self, severity: Severity, period_length_ms: int) -> tuple[BurnCondition, ...]:
+        """The conditions of a severity for a period of this length, fastest first."""
+        fitting = [pair for pair in self._pairs(period_length_ms) if pair.long_ms <= period_length_ms]
+        found = [pair.condition(period_length_ms) for pair in fitting if pair.severity == severity]
+        return tuple(sorted(found, key=lambda c: -c.factor))
+
+    def rules(self, severity: Severity, period_length_ms: int) -> tuple[BurnRule, ...]:
+        """One alert a severity, which fires for any of its pairs, as Sloth has it."""
+        conditions = self.conditions(severity, period_length_ms)
+        return (BurnRule(severity, conditions),) if conditions else ()
+
+    def dropped(self, period_length_ms: int) -> tuple[BurnCondition, ...]:
+        """The pairs whose long window is longer than a period of this length."""
+        too_long = [pair for pair in self._pairs(period_length_ms) if pair.long_ms > period_length_ms]
+        return tuple(pair.condition(period_length_ms) for pair in too_long)
+
+    def _pairs(self, period_length_ms: int) -> tuple[BurnPair, ...]:
+        own = (period.pairs for period in self.periods if period.period_ms == period_length_ms)
+        return next(own, self.periods[0].pairs)
 
 
-def burn_factor(error_budget_percent: float, period_ms: int, long_ms: int) -> Fraction:
-    """The burn rate that uses up a share of the budget within the long window: percent / 100 * period / long.
+@dataclass(frozen=True, slots=True)
+class PyrraWindows:
+    """Pyrra's pairs for SLOs of other formats: an alert each, critical ones as pages, warnings as tickets."""
 
-    Exact: 28d, 5 % and 6h give 5.6, where binary arithmetic says 5.6000000000000005.
-    """
-    return Fraction(repr(float(error_budget_percent))) / 100 * Fraction(period_ms, long_ms)
+    period_ms: int = 30 * DAY_MS
+
+    def rules(self, severity: Severity, period_length_ms: int) -> tuple[BurnRule, ...]:
+        """Two alerts a severity, each with the time it must hold, told apart by Pyrra's labels `long` and `short`."""
+        windows = pyrra_windows(period_length_ms)
+        return tuple(_pyrra_rule(severity, one) for one in windows if one.severity == WINDOWS_OF[severity])
+
+    def dropped(self, period_length_ms: int) -> tuple[BurnCondition, ...]:
+        """Nothing: they follow the period."""
+        return ()
+
+
+def _pyrra_rule(severity: Severity, window: PyrraWindow) -> BurnRule:
+    labels = (("long", format_duration_ms(window.long_ms)), ("short", format_duration_ms(window.short_ms)))
+    return BurnRule(f"{severity}-{window.factor}", (window.condition,), window.for_ms, labels)
 
 
 class _Pair(StrictModel):
@@ -78,25 +150,45 @@ class _File(StrictModel):
     spec: _Spec
 
 
-def load_windows(path: Path | None = None, interval_ms: int | None = None) -> AlertWindows:
-    """The windows of a file, the Workbook's for 30 days without one.
+def load_windows(source: Path | Literal["google", "pyrra"] = "google", interval_ms: int | None = None) -> Windows:
+    """The windows of an AlertWindows file, the Workbook's (`google`), or Pyrra's.
 
-    `interval_ms` is the length of the intervals events are counted in: no window may be shorter.
+    `interval_ms` is the length of the intervals events are counted in: no window of a file may be shorter.
     Raises ConfigError with every problem found.
     """
-    if path is None:
-        text = resources.files("slo").joinpath(DEFAULT_FILE).read_text(encoding="utf-8")
-        documents = read_documents(DEFAULT_FILE, text)
-    else:
-        documents = load_documents(path)
-    if len(documents) > 1:
-        line = documents[1].lines.get(())
-        raise ConfigError([Problem(documents[0].file, line, "", "one YAML document is wanted, here is another")])
-    return windows_of(documents[0], interval_ms)
+    if source == "pyrra":
+        return PyrraWindows()
+    if isinstance(source, Path):
+        return windows_of(load_documents(source), interval_ms)
+    text = resources.files("slo").joinpath(DEFAULT_FILE).read_text(encoding="utf-8")
+    return windows_of(read_documents(DEFAULT_FILE, text), interval_ms)
 
 
-def windows_of(document: Document, interval_ms: int | None = None) -> AlertWindows:
-    """The windows of one document. Raises ConfigError with every problem found."""
+def is_windows(document: Document) -> bool:
+    """Whether a document is an AlertWindows, by its kind."""
+    return isinstance(document.data, dict) and document.data.get("kind") == KIND
+
+
+def windows_of(documents: Sequence[Document], interval_ms: int | None = None) -> AlertWindows:
+    """The windows of documents, one a period. Raises ConfigError with every problem found."""
+    problems: list[Problem] = []
+    periods: list[PeriodWindows] = []
+    for document in documents:
+        try:
+            found = _read(document, interval_ms)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if any(other.period_ms == found.period_ms for other in periods):
+            message = f"there are windows for {format_duration_ms(found.period_ms)} already"
+            problems.append(document.problem(("spec", "sloPeriod"), message))
+        periods.append(found)
+    if problems:
+        raise ConfigError(problems)
+    return AlertWindows(tuple(periods))
+
+
+def _read(document: Document, interval_ms: int | None) -> PeriodWindows:
     spec = validate(document, _File).spec
     problems: list[Problem] = []
     pairs: list[BurnPair] = []
@@ -105,11 +197,11 @@ def windows_of(document: Document, interval_ms: int | None = None) -> AlertWindo
         for speed, pair in (("quick", both.quick), ("slow", both.slow)):
             for key, message in _faults(pair, spec.slo_period, interval_ms):
                 problems.append(document.problem(("spec", severity, speed, key), message))
-            factor = burn_factor(pair.error_budget_percent, spec.slo_period, pair.long_window)
-            pairs.append(BurnPair(severity, pair.long_window, pair.short_window, factor))
+            share = Fraction(repr(pair.error_budget_percent)) / 100
+            pairs.append(BurnPair(severity, pair.long_window, pair.short_window, share))
     if problems:
         raise ConfigError(problems)
-    return AlertWindows(spec.slo_period, tuple(sorted(pairs, key=lambda p: (p.severity, -p.factor))))
+    return PeriodWindows(spec.slo_period, tuple(pairs))
 
 
 def _faults(pair: _Pair, period_ms: int, interval_ms: int | None) -> list[tuple[str, str]]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from app.errors import Problem
 from app.yamlfile import Document
-from slo.openslo.alerts import Windows
 from slo.openslo.load import is_openslo, load_objects
 from slo.openslo.printing import to_yaml
 from slo.openslo.specs import Reading, read_openslo
 from slo.spec import SloSpec
+from slo.windows import Windows
 
-__all__ = ["Reading", "Windows", "is_openslo", "load_objects", "openslo_notices", "openslo_specs", "read_openslo"]
+__all__ = ["Reading", "is_openslo", "load_objects", "openslo_notices", "openslo_specs", "read_openslo"]
 __all__ += ["to_yaml"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
 
 from app.errors import Problem
 from app.labels import Labels, labels_from
@@ -22,22 +21,11 @@ from slo.openslo.fields import Metadata, duration_ms, label_name
 from slo.openslo.load import Objects
 from slo.openslo.model import PolicyUse
 from slo.spec import AlertSpec, BurnCondition, NoDataCondition
+from slo.windows import SEVERITIES, Windows
 
 TARGET_LABEL = "openslo_target"
 """Holds the names of a policy's notification targets, with commas between, so that a route can match them."""
 DEFAULT_NAME = "ErrorBudgetBurn"
-DEFAULTS: tuple[Literal["page"], Literal["ticket"]] = ("page", "ticket")
-
-
-class Windows(Protocol):
-    """What an SLO without policies is alerted by."""
-
-    @property
-    def period_ms(self) -> int:
-        """The period of an SLO that names none."""
-
-    def conditions(self, severity: Literal["page", "ticket"], period_length_ms: int) -> tuple[BurnCondition, ...]:
-        """The conditions of a severity for a period of this length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +39,18 @@ class Policy:
 
 
 def default_alerts(windows: Windows, period_length_ms: int) -> tuple[AlertSpec, ...]:
-    """A page and a ticket."""
+    """Pages and tickets: one of each with the Workbook's windows."""
     return tuple(
         AlertSpec(
-            key=severity,
+            key=rule.key,
             name=DEFAULT_NAME,
             severity=severity,
-            conditions=windows.conditions(severity, period_length_ms),
-            labels=(("severity", severity),),
+            conditions=rule.conditions,
+            labels=labels_from({"severity": severity, **dict(rule.labels)}),
+            for_ms=rule.for_ms,
         )
-        for severity in DEFAULTS
+        for severity in SEVERITIES
+        for rule in windows.rules(severity, period_length_ms)
     )
 
 

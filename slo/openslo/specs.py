@@ -10,7 +10,7 @@ from app.labels import labels_from
 from app.yamlfile import Document, KeyPath
 from slo.annotations import Extensions, read_extensions
 from slo.openslo.alert_model import AlertPolicy
-from slo.openslo.alerts import Policy, Windows, alert_of, default_alerts, plain_labels, policy_notices, policy_of
+from slo.openslo.alerts import Policy, alert_of, default_alerts, plain_labels, policy_notices, policy_of
 from slo.openslo.fields import duration_ms, duration_of, start_of
 from slo.openslo.indicators import Indicators, Measure, measured
 from slo.openslo.load import Objects, load_objects
@@ -26,6 +26,7 @@ from slo.openslo.objectives import (
 )
 from slo.period import Calendar, Period, Rolling
 from slo.spec import AlertSpec, Component, SloSpec
+from slo.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ def test_a_policy_is_an_alert(specs: dict[str, SloSpec]) -> None:
     assert (silence.when_no_data, silence.tell_resolved) == (False, False)
     assert [alert.key for alert in (half, most)] == ["budget-50", "budget-90"]
     assert half.conditions == (BudgetCondition(Fraction(1, 2)),)
-    assert (half.severity, half.labels) == ("ticket", (("severity", "ticket"),))
+    assert (half.severity, half.labels) == ("ticket", (("budget_consumed", "50"), ("severity", "ticket")))
 
 
 def test_an_slo_without_policies_has_the_default_alerts(specs: dict[str, SloSpec]) -> None:

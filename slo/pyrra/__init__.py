@@ -1,0 +1,1 @@
+"""Pyrra's ServiceLevelObjective, and its windows."""
