@@ -34,11 +34,7 @@ from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
-from app.query.promql.leaves import (
-    GRID_FUNCTIONS,
-    PUSHED_AGGREGATIONS,
-    LeafSource,
-)
+from app.query.promql.leaves import PUSHED_AGGREGATIONS, LeafSource
 from app.query.promql.limit_ratio import limit_ratio
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.operations import TRIMS, Operation
@@ -185,7 +181,7 @@ class Evaluator:
             leaf = node.args[0]
             if (
                 self._push_down
-                and node.name in GRID_FUNCTIONS
+                and self._source.puts_on_grid(node.name)
                 and isinstance(leaf, Range)
                 and not self._source.may_have_histograms(leaf.selector, self.context)
             ):
@@ -235,7 +231,7 @@ class Evaluator:
         inner = node.expr
         if isinstance(inner, Selector):
             function, selector, window_ms = INSTANT, inner, self.context.lookback_ms
-        elif isinstance(inner, Call) and inner.name in GRID_FUNCTIONS and isinstance(inner.args[0], Range):
+        elif isinstance(inner, Call) and self._source.puts_on_grid(inner.name) and isinstance(inner.args[0], Range):
             function, selector, window_ms = inner.name, inner.args[0].selector, inner.args[0].range_ms
             # without their names two series of two metrics may be one, which is an error only arrays can see
             if selector.metric is None or METRIC_NAME in node.grouping.labels:

@@ -43,6 +43,7 @@ _KERNELS: Mapping[str, tuple[Callable[..., None], tuple[int, ...]]] = {
     "delta": (kernels.extrapolated, (False, False)),
     "idelta": (kernels.last_two, (False,)),
     "increase": (kernels.extrapolated, (True, False)),
+    "increase_exact": (kernels.increased, ()),
     "irate": (kernels.last_two, (True,)),
     "last_over_time": (kernels.newest, (False,)),
     "max_over_time": (kernels.extreme, (True,)),
@@ -125,10 +126,10 @@ class KernelLeaves:
         grid, window_ms = leaf.grid, leaf.window_ms
         read = _Read(
             leaf.selector,
-            storable(grid.start_ms - window_ms),
+            storable(grid.start_ms - leaf.read_ms),
             grid.end_ms,
             leaf.function in (INSTANT, INSTANT_TIME),
-            None if window_ms >= grid.step_ms else (grid, window_ms),
+            None if leaf.read_ms >= grid.step_ms else (grid, leaf.read_ms),
         )
         yield from self._each(read, context, partial(_worked_out, leaf.function, grid, window_ms))
 

@@ -73,6 +73,10 @@ class LeafSource:
         self._groups = GroupIndex()
         self._histograms = HistogramMetrics(pool)
 
+    def puts_on_grid(self, function: str) -> bool:
+        """Whether leaves of a range function can be worked out without arrays of all their samples."""
+        return function in GRID_FUNCTIONS or (self._kernels is not None and function in KERNEL_FUNCTIONS)
+
     def doubtful(self, function: str, vector: Vector) -> bool:
         """Whether the engine's own sums may have spoiled a leaf: they overflow, or keep an infinity that has left."""
         if self._kernels is not None and function in KERNEL_FUNCTIONS:
