@@ -258,4 +258,6 @@ def warm_up() -> None:
     for function in _KERNELS:
         rows = _worked_out(function, Grid(1, 1, 2), 1, samples)
     total, lost, members = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2), np.int64)
-    kernel_groups.gathered(rows.values, rows.present, np.zeros(1, np.int64), kernel_groups.SUM, total, lost, members)
+    one = np.zeros(1, np.int64)
+    kernel_groups.picked(rows.values, rows.present, np.arange(2), one, one, total, lost, np.zeros((1, 2), bool))
+    kernel_groups.gathered(rows.values, rows.present, one, kernel_groups.SUM, total, lost, members)
