@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SecretStr,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -222,8 +223,13 @@ class SloConfig(Files):
 
     interval: Annotated[DurationMs, Field(ge=1000)] = 60_000
     """Length of the intervals in which good and total are counted."""
-    windows: Path | None = None
-    """A Sloth AlertWindows file that replaces the four default burn-rate alerts."""
+    windows: Literal["google", "pyrra"] | Path = "google"
+    """The SRE Workbook's burn-rate alerts, Pyrra's, or those of a Sloth AlertWindows file."""
+
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _default_windows(cls, value: object) -> object:
+        return "google" if value is None else value
 
 
 class Limits(StrictModel):
