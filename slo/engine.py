@@ -113,6 +113,10 @@ class SloEngine:
             self._reloads -= 1
         self._wake.set()
 
+    def now_ms(self) -> int:
+        """The present, in milliseconds."""
+        return int(self._clock() * 1000)
+
     def specs(self) -> list[SloSpec]:
         """Every SLO, groups spread out, in the order of the files."""
         return [one.spec for one in self._board.all()]
@@ -153,16 +157,16 @@ class SloEngine:
         """The maintenance ranges of an SLO."""
         return self._maintenance.ranges([spec]).get(spec.id, ())
 
-    async def count(
+    def count(
         self, spec: SloSpec, from_ms: int, to_ms: int, interval_ms: int
     ) -> dict[tuple[tuple[str, str], ...], list[SloEvents]]:
         """Counts of an SLO that need not be configured, by group and component; nothing is kept. For backtests.
 
-        Raises WatchhouseError. Does not wait for the cycle.
+        Blocks, and does not wait for the cycle. Raises WatchhouseError.
         """
         counter = self._counter.with_interval(interval_ms)
         wants = [Want(component.sli, spec.grouping, from_ms, to_ms) for component in spec.components]
-        answers = await asyncio.to_thread(counter.count, wants)
+        answers = counter.count(wants)
         for answer in answers:
             if isinstance(answer, WatchhouseError):
                 raise answer
