@@ -254,7 +254,7 @@ class Tallies:
         if tally.new or tally.to_ms < end_ms - max(tally.needed_ms, _CHUNK_MS):
             return self.ledger.block_of(end_ms - max(1, min(tally.needed_ms, _CHUNK_MS)))
         late_ms = max(self._late_ms, _RESTART_MS if tally.restarted else 0)
-        if self._late is None:
+        if self._late is None or tally.metrics is None:
             # others write to the store, and nobody tells what
             late_ms = max([late_ms, *(ms for ms, every in _DEEPER if end_ms % every < self.interval_ms)])
         start = max(tally.from_ms, tally.to_ms - -(-late_ms // self.interval_ms) * self.interval_ms)
@@ -279,13 +279,11 @@ class Tallies:
         end = min(start_ms, (tally.late[1] + _LATE_MS) // self.interval_ms * self.interval_ms + self.interval_ms)
         return (start, end) if start < end else None
 
-    def _counted(
-        self, tallies: Sequence[Tally], from_ms: int, to_ms: int
-    ) -> list[tuple[list[Tally], list[Counts]]]:
+    def _counted(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> list[tuple[list[Tally], list[Counts]]]:
         """The tallies that could be counted and their counts; the others keep the error."""
         if from_ms >= to_ms:
             return []
-        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms) for t in tallies])
+        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms, tuple(t.groups)) for t in tallies])
         well: list[Tally] = []
         counts: list[Counts] = []
         for tally, answer in zip(tallies, answers, strict=True):
@@ -298,13 +296,17 @@ class Tallies:
         return [(well, counts)] if well else []
 
     def _store(self, tallies: Sequence[Tally], answers: Sequence[Counts]) -> None:
-        keyed = [(group_key(t, g), rows) for t, counts in zip(tallies, answers, strict=True) for g, rows in counts.items()]
+        keyed = [
+            (group_key(t, g), rows) for t, counts in zip(tallies, answers, strict=True) for g, rows in counts.items()
+        ]
         insert_events(self._pool, self.interval_ms, joined([key for key, _ in keyed], [rows for _, rows in keyed]))
 
     def _merge(self, tallies: Sequence[Tally], answers: Sequence[Counts], from_ms: int, end_ms: int) -> None:
         """Takes up the newest counts. What changed is kept first: what is only in memory would miss after a restart."""
         old_ms = self.ledger.recent_from_ms
-        owners = [(t, group, rows) for t, counts in zip(tallies, answers, strict=True) for group, rows in counts.items()]
+        owners = [
+            (t, group, rows) for t, counts in zip(tallies, answers, strict=True) for group, rows in counts.items()
+        ]
         keys = [group_key(tally, group) for tally, group, _ in owners]
         rows = joined(keys, [rows for _, _, rows in owners])
         lanes = np.array([self._lane(tally, group) for tally, group, _ in owners], np.int64)
@@ -341,7 +343,10 @@ class Tallies:
 
     def _recount(self, tally: Tally, from_ms: int, to_ms: int) -> None:
         """Counts old blocks again that late samples reached."""
-        start, end = self.ledger.block_of(from_ms), min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, tally.to_ms)
+        start, end = (
+            self.ledger.block_of(from_ms),
+            min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, tally.to_ms),
+        )
         for part, answers in self._counted([tally], max(start, tally.from_ms), end):
             self._store(part, answers)
             self._replace(tally, answers[0], max(start, tally.from_ms), end)
