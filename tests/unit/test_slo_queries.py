@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slo.queries import SliQueryError, check_query, fill_window, sli_queries
-from slo.spec import EventsSli, RatioSli
+from slo.queries import SliQueryError, check_query, fill_logql, fill_window
 
 
 @pytest.mark.parametrize(
@@ -36,14 +35,17 @@ def test_speeds_become_counts(query: str, counted: str | None) -> None:
 
 def test_a_ratio_keeps_its_unit() -> None:
     """In a ready-made ratio a speed stays one by the second, exact."""
-    sli = RatioSli("sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))")
-    assert sli_queries(sli, 30_000) == ("sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))",)
+    ratio = "sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))"
+    filled = fill_window(ratio, 30_000, events=False)
+    assert filled == "sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))"
 
 
-def test_events_are_two_queries() -> None:
-    """Errors come first, then the total."""
-    sli = EventsSli("sum(rate(bad[{{.window}}]))", "sum(rate(all[{{.window}}]))")
-    assert sli_queries(sli, 300_000) == ("sum(increase_exact(bad[5m]))", "sum(increase_exact(all[5m]))")
+def test_a_value_needs_no_window() -> None:
+    """What is measured at the end of an interval may be any expression, fixed ranges among it."""
+    check_query("max(rate(x[5m])) + y", events=False, window_required=False)
+    check_query('max_over_time({app="a"} | unwrap x [5m])', events=False, language="logql", window_required=False)
+    with pytest.raises(SliQueryError, match="must use"):
+        check_query("y", events=False)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,60 @@ def test_what_cannot_be_counted_is_refused(query: str, message: str) -> None:
     with pytest.raises(SliQueryError) as caught:
         check_query(query, events=True)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "counted"),
+    [
+        ('sum(rate({app="a"} |= "x" [{{.window}}]))', 'sum (count_over_time({app="a"} |= "x" [1m]))'),
+        ('sum by (h) (bytes_rate({app="a"}[{{.window}}]))', 'sum by (h) (bytes_over_time({app="a"} [1m]))'),
+        (
+            'sum(rate({app="a"} | logfmt | unwrap n [{{ .window }}]))',
+            'sum (sum_over_time({app="a"} | logfmt | unwrap n [1m]))',
+        ),
+        (
+            'sum(rate({app="a"}[ {{.window}} ] offset 5m)) - 2 * sum(count_over_time({app="b"}[{{.window}}]))',
+            '(sum (count_over_time({app="a"} [1m] offset 5m)) - (2 * sum (count_over_time({app="b"} [1m]))))',
+        ),
+        (
+            'sum(rate({app="a"} | line_format "{{.msg}}" [{{.window}}])) or vector(0)',
+            '(sum (count_over_time({app="a"} | line_format "{{.msg}}" [1m])) or vector(0))',
+        ),
+    ],
+)
+def test_speeds_of_lines_become_counts(query: str, counted: str) -> None:
+    """rate is the number of lines, bytes_rate that of bytes, rate of values their sum; templates stay."""
+    check_query(query, events=True, language="logql")
+    assert str(fill_logql(query, 60_000, events=True)) == counted
+
+
+def test_a_ratio_of_lines_stays() -> None:
+    """Speeds of lines are exact as they are, so a ready-made ratio keeps them."""
+    query = 'sum(rate({app="a"} |= "x" [{{.window}}])) / sum(rate({app="a"} [{{.window}}]))'
+    filled = '(sum (rate({app="a"} |= "x" [30s])) / sum (rate({app="a"} [30s])))'
+    assert str(fill_logql(query, 30_000, events=False)) == filled
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ('sum(rate({app="a"}[5m]))', "must use {{.window}}"),
+        ('sum(rate({app="a"} |= "{{.window}}" [5m]))', "must use {{.window}}"),
+        ('sum(rate({app="a"}[{{.window}}])) + sum(count_over_time({app="a"}[5m]))', "fixed range"),
+        ('sum(rate_counter({app="a"} | unwrap n [{{.window}}]))', "extrapolated"),
+        ('{app="a"}[{{.window}}]', "syntax error"),
+        ('sum(rate({app="a"[{{.window}}]))', "syntax error"),
+        ('sum(rates({app="a"}[{{.window}}]))', "rates"),
+    ],
+)
+def test_logs_that_cannot_be_counted_are_refused(query: str, message: str) -> None:
+    """The reason names what is wrong, as with PromQL."""
+    with pytest.raises(SliQueryError) as caught:
+        check_query(query, events=True, language="logql")
+    assert message in str(caught.value)
+
+
+def test_lines_are_no_numbers() -> None:
+    """A query for lines counts nothing, and the reason says what does."""
+    with pytest.raises(SliQueryError, match="gives lines and no numbers"):
+        check_query('{app="a"}', events=False, language="logql", window_required=False)
