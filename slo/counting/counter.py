@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from app.errors import BadQuery, QueryFailed, QueryLimit, StoreUnavailable, WatchhouseError
+from app.errors import BadQuery, Overloaded, QueryFailed, QueryLimit, StoreUnavailable, WatchhouseError
 from app.query.logql.result import LogResult
 from app.query.result import QueryResult
 from app.query.vector import Ints
@@ -165,7 +165,7 @@ class Counter:
     def _in_parts(self, query: Query, from_ms: int, to_ms: int, error: WatchhouseError) -> Answer | WatchhouseError:
         """The answer of both halves of a time for which there was an error, where that may help."""
         half_ms = (to_ms - from_ms) // self._interval_ms // 2 * self._interval_ms
-        if not isinstance(error, QueryLimit) or not half_ms:
+        if not isinstance(error, QueryLimit | Overloaded) or not half_ms:
             return error
         parts: list[Answer] = []
         for first_ms, last_ms in ((from_ms, from_ms + half_ms), (from_ms + half_ms, to_ms)):

@@ -320,7 +320,6 @@ def test_counted_in_parts(embedded_pool: Pool) -> None:
     for counting in (
         counter(embedded_pool, max_points=1),
         counter(embedded_pool, max_points=3),
-        counter(embedded_pool, Limits(query_max_samples=40)),
     ):
         assert told(counting, wants) == expected
     both = [
@@ -329,6 +328,21 @@ def test_counted_in_parts(embedded_pool: Pool) -> None:
     ]
     joined = [{g: early.get(g, []) + late.get(g, []) for g in early | late} for early, late in zip(*both, strict=True)]
     assert joined == expected
+
+
+def test_a_time_is_halved_until_it_may_be_read(embedded_pool: Pool) -> None:
+    """Where a query may not read all samples of a time at once it reads them in parts, lines too."""
+    promql_world.put(embedded_pool, {series("req", code="500"): [(T0 + n * 30_000, float(n * n)) for n in range(61)]})
+    put_lines(embedded_pool, "a", "x", *(n * 10 * S for n in range(181)))
+    line = Query('sum(rate({app="a"}[{{.window}}]))', "logql")
+    wants = [want(EventsSli(line, TOTAL), minutes=30), want(RatioSli(TOTAL), minutes=30)]
+    at_once, halved = (counter(embedded_pool, limits).count(wants) for limits in (None, Limits(query_max_samples=20)))
+    for whole, parts in zip(at_once, halved, strict=True):
+        assert rows(counted(parts)[()]) == rows(counted(whole)[()])
+    assert len(counted(halved[0])[()].starts_ms) == 30
+    engine = PromQLEngine(embedded_pool, Limits(query_max_samples=20))
+    with pytest.raises(QueryLimit):
+        engine.range("sum(increase_exact(req[1m]))", T0, T0 + 30 * MINUTE, MINUTE)
 
 
 def test_what_a_query_may_not_read_is_told(embedded_pool: Pool) -> None:
