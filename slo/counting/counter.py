@@ -13,10 +13,10 @@ from app.query.logql.result import LogResult
 from app.query.result import QueryResult
 from app.query.vector import Ints
 from app.store.slo_events import no_events
-from slo.counting.events import Answer, Counts, counts_of, joined_answers, joined_counts
+from slo.counting.events import Answer, counts_of, joined_answers, joined_counts
 from slo.counting.metrics import metrics_read
 from slo.counting.terms import Asked, asked_by
-from slo.counting.want import Want
+from slo.counting.wants import Counts, Want
 from slo.queries import SliQueryError
 from slo.spec import Query, Sli
 
@@ -27,7 +27,7 @@ _NS = 1_000_000
 _NOTHING = Asked(())
 
 
-class QueryEngine(Protocol):
+class MetricQueries(Protocol):
     """What counting needs of the PromQL engine. The call blocks."""
 
     def range_many(
@@ -36,7 +36,7 @@ class QueryEngine(Protocol):
         """Each query at start, start + step, … up to and with end, one after another; an error where one has none."""
 
 
-class LogQueryEngine(Protocol):
+class LogQueries(Protocol):
     """What counting needs of the LogQL engine. The call blocks; it raises QueryError or StoreError."""
 
     def range(self, query: str, start_ns: int, end_ns: int, *, step_ms: int) -> LogResult | QueryResult:
@@ -51,8 +51,8 @@ class Counter:
 
     def __init__(
         self,
-        promql: QueryEngine,
-        logql: LogQueryEngine | None,
+        promql: MetricQueries,
+        logql: LogQueries | None,
         interval_ms: int,
         max_points: int = 10_000,
         max_groups: int = 1000,
@@ -215,7 +215,7 @@ class _Run:
             return
         self.parts.append((starts, counts))
         if self.want.grouping:
-            self.want = replace(self.want, known=dict.fromkeys((*self.want.known, *counts)))
+            self.want = replace(self.want, groups=tuple(dict.fromkeys((*self.want.groups, *counts))))
 
     def result(self) -> Counts | WatchhouseError:
         """What was counted, or why nothing was."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.query.logql import ast as logql
+from app.query.logql.parse import parse
 from app.query.logql.ranges import range_function
 from app.query.promql.ast import Matching
-from slo.queries import fill_logql, fill_window
+from slo.queries import filled
 from slo.spec import EventsSli, Query, Sli, ThresholdSli
 
 
@@ -43,14 +44,12 @@ def asked_by(sli: Sli, interval_ms: int) -> Asked:
         assert part is not None
         return Asked(_events(sli.total, interval_ms), _events(part, interval_ms))
     query = sli.value if isinstance(sli, ThresholdSli) else sli.ratio
-    fill = fill_window if query.language == "promql" else fill_logql
-    return Asked((Term(Query(str(fill(query.text, interval_ms, events=False)), query.language)),))
+    return Asked((Term(Query(filled(query, interval_ms, events=False), query.language)),))
 
 
 def _events(query: Query, interval_ms: int) -> Terms:
-    if query.language == "promql":
-        return (Term(Query(fill_window(query.text, interval_ms, events=True))),)
-    return tuple(_terms(fill_logql(query.text, interval_ms, events=True), 1))
+    text = filled(query, interval_ms, events=True)
+    return (Term(Query(text)),) if query.language == "promql" else tuple(_terms(parse(text), 1))
 
 
 def _terms(tree: logql.Expr, times: int) -> list[Term]:

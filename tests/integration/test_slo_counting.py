@@ -165,7 +165,7 @@ def test_groups_that_are_none(embedded_pool: Pool) -> None:
     one_label = Query("sum by (h) (rate(req[{{.window}}])) or vector(0)")
     sli = EventsSli(one_label, one_label)
     assert sorted(counted(counter(embedded_pool).count([want(sli, "h")])[0])) == [group(h="/a"), group(h="/b")]
-    known = replace(want(sli, "h"), known=[()])
+    known = replace(want(sli, "h"), groups=((),))
     assert sorted(counted(counter(embedded_pool).count([known])[0])) == [(), group(h="/a"), group(h="/b")]
     without = EventsSli(BAD, Query("sum by (nothing) (rate(req[{{.window}}]))"))
     assert list(counted(counter(embedded_pool).count([want(without, "nothing")])[0])) == [()]
@@ -242,13 +242,14 @@ def test_what_is_summed_of_lines(embedded_pool: Pool) -> None:
     put_lines(embedded_pool, "a", "n=2.5", S, 2 * S, 61 * S)
     none = Query('sum(count_over_time({app="none"}[{{.window}}]))', "logql")
     lines, nothing = (f'sum(rate({{app="{app}"}}[{{{{.window}}}}]))' for app in ("a", "none"))
-    for text, totals in [
+    sums: list[tuple[str, list[float]]] = [
         ('sum(bytes_rate({app="a"}[{{.window}}]))', [10, 5, 0]),
         ('sum(rate({app="a"} | logfmt | unwrap n [{{.window}}]))', [5, 2.5, 0]),
         (f"2 * {lines} / 4", [1, 0.5, 0]),
         (f"{lines} - {nothing}", [2, 1, 0]),
         (f"{nothing} + ({lines} - ({lines} - {lines}))", [2, 1, 0]),
-    ]:
+    ]
+    for text, totals in sums:
         assert one(embedded_pool, EventsSli(none, Query(text, "logql")), 3) == [(n, t, t) for n, t in enumerate(totals)]
     assert one(embedded_pool, EventsSli(none, Query('max(count_over_time({app="a"}[{{.window}}]))', "logql")), 3) == [
         (0, 2, 2),
@@ -280,7 +281,7 @@ def test_groups_of_lines(embedded_pool: Pool) -> None:
     for max_points in (10_000, 2, 1):
         counts = counted(counter(embedded_pool, max_points=max_points).count([want(sli, "app", minutes=3)])[0])
         assert {g: rows(events) for g, events in counts.items()} == expected
-    known = replace(want(sli, "app", minutes=1), known=[group(app="c"), group(app="a")])
+    known = replace(want(sli, "app", minutes=1), groups=(group(app="c"), group(app="a")))
     counts = counted(counter(embedded_pool).count([known])[0])
     assert {g: rows(events) for g, events in counts.items()} == {
         group(app="a"): [(0, 2, 2)],
@@ -288,7 +289,7 @@ def test_groups_of_lines(embedded_pool: Pool) -> None:
     }
 
 
-SLIS = [
+SLIS: list[Sli] = [
     EventsSli(BAD, TOTAL),
     EventsSli(BAD, Query('sum(rate(req{h="/b"}[{{.window}}]))')),
     EventsSli(
@@ -379,8 +380,8 @@ def test_which_metrics_are_read(embedded_pool: Pool) -> None:
     """The names of all selectors, and nothing known where one has none or where lines are counted."""
     counting = counter(embedded_pool)
     ratio = RatioSli(Query("sum(rate(x[{{.window}}])) / ignoring(a) rate(y_count[{{.window}}] offset 1m)"))
-    assert counting.metrics(ratio) == {"x", "y_count"}
-    assert counting.metrics(EventsSli(BAD, Query("sum(rate(all[{{.window}}]))"))) == {"req", "all"}
+    assert counting.metrics(ratio) == frozenset({"x", "y_count"})
+    assert counting.metrics(EventsSli(BAD, Query("sum(rate(all[{{.window}}]))"))) == frozenset({"req", "all"})
     assert counting.metrics(ThresholdSli(Query("vector(1)"), "lt", 2)) == frozenset()
     assert counting.metrics(RatioSli(Query('sum(rate({__name__=~"a|b"}[{{.window}}]))'))) is None
     assert counting.metrics(EventsSli(Query('sum(rate({app="a"}[{{.window}}]))', "logql"), TOTAL)) is None

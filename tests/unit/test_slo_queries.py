@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from slo.queries import SliQueryError, check_query, fill_logql, fill_window
+from slo.queries import SliQueryError, check_query, fill_logql, fill_window, filled
+from slo.spec import Query
 
 
 @pytest.mark.parametrize(
@@ -28,24 +29,68 @@ from slo.queries import SliQueryError, check_query, fill_logql, fill_window
 )
 def test_speeds_become_counts(query: str, counted: str | None) -> None:
     """rate and increase over the window become the exact increase, wherever they stand; nothing else changes."""
-    check_query(query, events=True)
+    check_query(Query(query), events=True)
     if counted is not None:
         assert fill_window(query, 60_000, events=True) == counted
 
 
 def test_a_ratio_keeps_its_unit() -> None:
-    """In a ready-made ratio a speed stays one by the second, exact."""
-    ratio = "sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))"
-    filled = fill_window(ratio, 30_000, events=False)
-    assert filled == "sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))"
+    """In a ready-made ratio a speed stays one by the second, exact; of lines it is exact as it is."""
+    lines = Query('sum(rate({app="x"} |= "a" [{{.window}}])) / sum(rate({app="x"} [{{.window}}]))', "logql")
+    assert filled(lines, 30_000, events=False).replace("`", '"') == (
+        '(sum (rate({app="x"} |= "a" [30s])) / sum (rate({app="x"} [30s])))'
+    )
+    ratio = Query("sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))")
+    assert filled(ratio, 30_000, events=False) == "sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))"
 
 
 def test_a_value_needs_no_window() -> None:
-    """What is measured at the end of an interval may be any expression, fixed ranges among it."""
-    check_query("max(rate(x[5m])) + y", events=False, window_required=False)
-    check_query('max_over_time({app="a"} | unwrap x [5m])', events=False, language="logql", window_required=False)
-    with pytest.raises(SliQueryError, match="must use"):
-        check_query("y", events=False)
+    """What is measured at the end of an interval may be any expression, with fixed ranges in it."""
+    check_query(Query("max(rate(x[5m])) + y"), events=False)
+    check_query(Query('max_over_time({app="a"} | unwrap x [5m])', "logql"), events=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "counted"),
+    [
+        ('sum(rate({app="x"} |= "error" [{{.window}}]))', 'sum (count_over_time({app="x"} |= "error" [1m]))'),
+        ('sum by (a) (bytes_rate({app="x"}[{{.window}}]))', 'sum by (a) (bytes_over_time({app="x"} [1m]))'),
+        (
+            'sum(rate({app="x"} | json | unwrap n [{{ .window }}]))',
+            'sum (sum_over_time({app="x"} | json | unwrap n [1m]))',
+        ),
+        (
+            'sum(count_over_time({app="x"}[{{.window}}])) - sum(rate({app="x"} |= "ok" [{{.window}}]))',
+            '(sum (count_over_time({app="x"} [1m])) - sum (count_over_time({app="x"} |= "ok" [1m])))',
+        ),
+        (
+            'sum(count_over_time({app="x"} | line_format "{{.msg}}" |= "a" [{{.window}}]))',
+            'sum (count_over_time({app="x"} | line_format "{{.msg}}" |= "a" [1m]))',
+        ),
+    ],
+)
+def test_lines_of_logs_are_counted(query: str, counted: str) -> None:
+    """Speeds of lines, bytes and unwrapped values become what they are speeds of."""
+    assert fill_logql(query, 60_000, events=True).replace("`", '"') == counted
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ('sum(rate({app="x"}[5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(count_over_time({app="x"}[5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(rate({app="x"} | unwrap n [5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(rates({app="x"}[{{.window}}]))', "rates"),
+        ('{app="x"} |= "{{.window}}"', "gives lines and no numbers"),
+        ('sum(rate({app="x"}[{{.window}}])', "1"),
+        ('sum(rate_counter({app="x"} | unwrap n [{{.window}}]))', "rate_counter cannot be counted"),
+    ],
+)
+def test_logs_that_cannot_be_counted_are_refused(query: str, message: str) -> None:
+    """The reason names what is wrong."""
+    with pytest.raises(SliQueryError) as caught:
+        check_query(Query(query, "logql"), events=True)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -68,62 +113,5 @@ def test_a_value_needs_no_window() -> None:
 def test_what_cannot_be_counted_is_refused(query: str, message: str) -> None:
     """The reason names what is wrong."""
     with pytest.raises(SliQueryError) as caught:
-        check_query(query, events=True)
+        check_query(Query(query), events=True)
     assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("query", "counted"),
-    [
-        ('sum(rate({app="a"} |= "x" [{{.window}}]))', 'sum (count_over_time({app="a"} |= "x" [1m]))'),
-        ('sum by (h) (bytes_rate({app="a"}[{{.window}}]))', 'sum by (h) (bytes_over_time({app="a"} [1m]))'),
-        (
-            'sum(rate({app="a"} | logfmt | unwrap n [{{ .window }}]))',
-            'sum (sum_over_time({app="a"} | logfmt | unwrap n [1m]))',
-        ),
-        (
-            'sum(rate({app="a"}[ {{.window}} ] offset 5m)) - 2 * sum(count_over_time({app="b"}[{{.window}}]))',
-            '(sum (count_over_time({app="a"} [1m] offset 5m)) - (2 * sum (count_over_time({app="b"} [1m]))))',
-        ),
-        (
-            'sum(rate({app="a"} | line_format "{{.msg}}" [{{.window}}])) or vector(0)',
-            '(sum (count_over_time({app="a"} | line_format "{{.msg}}" [1m])) or vector(0))',
-        ),
-    ],
-)
-def test_speeds_of_lines_become_counts(query: str, counted: str) -> None:
-    """rate is the number of lines, bytes_rate that of bytes, rate of values their sum; templates stay."""
-    check_query(query, events=True, language="logql")
-    assert str(fill_logql(query, 60_000, events=True)) == counted
-
-
-def test_a_ratio_of_lines_stays() -> None:
-    """Speeds of lines are exact as they are, so a ready-made ratio keeps them."""
-    query = 'sum(rate({app="a"} |= "x" [{{.window}}])) / sum(rate({app="a"} [{{.window}}]))'
-    filled = '(sum (rate({app="a"} |= "x" [30s])) / sum (rate({app="a"} [30s])))'
-    assert str(fill_logql(query, 30_000, events=False)) == filled
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ('sum(rate({app="a"}[5m]))', "must use {{.window}}"),
-        ('sum(rate({app="a"} |= "{{.window}}" [5m]))', "must use {{.window}}"),
-        ('sum(rate({app="a"}[{{.window}}])) + sum(count_over_time({app="a"}[5m]))', "fixed range"),
-        ('sum(rate_counter({app="a"} | unwrap n [{{.window}}]))', "extrapolated"),
-        ('{app="a"}[{{.window}}]', "syntax error"),
-        ('sum(rate({app="a"[{{.window}}]))', "syntax error"),
-        ('sum(rates({app="a"}[{{.window}}]))', "rates"),
-    ],
-)
-def test_logs_that_cannot_be_counted_are_refused(query: str, message: str) -> None:
-    """The reason names what is wrong, as with PromQL."""
-    with pytest.raises(SliQueryError) as caught:
-        check_query(query, events=True, language="logql")
-    assert message in str(caught.value)
-
-
-def test_lines_are_no_numbers() -> None:
-    """A query for lines counts nothing, and the reason says what does."""
-    with pytest.raises(SliQueryError, match="gives lines and no numbers"):
-        check_query('{app="a"}', events=False, language="logql", window_required=False)
