@@ -2,48 +2,47 @@
 
 Sloth's specs ask for `rate(x[{{.window}}])`, an extrapolated speed. Counting needs the counter's own increase over
 exactly the interval, so on the syntax tree `rate` and `increase` over the window become the query engine's
-`increase_exact`: sums over adjacent intervals are then the counter's own difference.
+`increase_exact`: sums over adjacent intervals are then the counter's own difference. LogQL's `rate` is a number of
+lines by the second, and becomes the number of lines.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import promql_parser as pq
 
 from app.durations import format_duration_ms
 from app.errors import BadQuery
+from app.query.logql import ast as logql
+from app.query.logql.parse import parse as logql_parse
 from app.query.promql.parse import parse as engine_parse
 from app.query.promql.parse import printable_tree
-from slo.spec import EventsSli, RatioSli
+from slo.spec import Language
 
 EXACT = "increase_exact"
 _PLACE = re.compile(r'^invalid parameter "query": (?:\d+:\d+: parse error: )?')
 _WINDOW = re.compile(r"\{\{-?\s*\.window\s*-?\}\}")
+# templates of LogQL's own have braces too, so there it is a range only
+_RANGE = re.compile(rf"\[\s*{_WINDOW.pattern}\s*\]")
 # a range nobody writes, so that the window is told from a fixed range in the query
 _CHECK_WINDOW_MS = 987_654_321
 _COUNTERS = ("rate", "increase")
+_COUNTS_OF_LINES = {"rate": "count_over_time", "bytes_rate": "bytes_over_time"}
 
 
 class SliQueryError(ValueError):
     """An SLI query that cannot be counted; the text says why and what to write instead."""
 
 
-def check_query(text: str, *, events: bool) -> None:
+def check_query(text: str, *, events: bool, language: Language = "promql", window_required: bool = True) -> None:
     """Raises SliQueryError when the query of an SLI cannot be used. `events`: it counts events, and is no ratio."""
-    if not _WINDOW.search(text):
+    window = _WINDOW if language == "promql" else _RANGE
+    if window_required and not window.search(text):
         raise SliQueryError("must use {{.window}} as the range of its selectors")
-    fill_window(text, _CHECK_WINDOW_MS, events=events)
-
-
-def sli_queries(sli: EventsSli | RatioSli, interval_ms: int) -> tuple[str, ...]:
-    """The PromQL to evaluate at the end of each interval: (errors, total), or the one error ratio.
-
-    Raises SliQueryError, which a query that passed `check_query` does not.
-    """
-    if isinstance(sli, RatioSli):
-        return (fill_window(sli.error_ratio_query, interval_ms, events=False),)
-    return tuple(fill_window(query, interval_ms, events=True) for query in (sli.error_query, sli.total_query))
+    fill = fill_window if language == "promql" else fill_logql
+    fill(text, _CHECK_WINDOW_MS, events=events)
 
 
 def fill_window(text: str, window_ms: int, *, events: bool) -> str:
@@ -76,6 +75,21 @@ def fill_window(text: str, window_ms: int, *, events: bool) -> str:
     return rewritten.prettify()
 
 
+def fill_logql(text: str, window_ms: int, *, events: bool) -> logql.Expr:
+    """The tree of a LogQL query over a window of this length.
+
+    In a query of events speeds become the number of lines, or bytes, or the sum of what is unwrapped; a ratio keeps
+    them, as they are exact already. Raises SliQueryError.
+    """
+    try:
+        tree = logql_parse(_RANGE.sub(f"[{format_duration_ms(window_ms)}]", text))
+    except BadQuery as error:
+        raise SliQueryError(str(error)) from None
+    if isinstance(tree, logql.LogQuery):
+        raise SliQueryError("gives lines and no numbers: write sum(count_over_time(… [{{.window}}]))")
+    return _of_lines(tree, window_ms) if events else tree
+
+
 def parse(text: str) -> pq.Expr:
     """The parser's own tree of a query the engine can evaluate. Raises SliQueryError."""
     try:
@@ -106,3 +120,30 @@ def _not_countable(call: pq.Call, window_ms: int) -> str | None:
 
 def _ms(selector: pq.MatrixSelector) -> int:
     return round(selector.range.total_seconds() * 1000)
+
+
+def _of_lines(tree: logql.Expr, window_ms: int) -> logql.Expr:
+    """The tree with speeds made counts. Raises SliQueryError where lines would be counted twice or not at all."""
+    match tree:
+        case logql.RangeAggregation():
+            if tree.range_ms != window_ms:
+                raise SliQueryError(
+                    f"{tree.op} over a fixed range counts lines more than once: write [{{{{.window}}}}]"
+                )
+            if tree.op == "rate_counter":
+                raise SliQueryError(
+                    "rate_counter is extrapolated and counts no events: write rate over unwrapped values"
+                )
+            return replace(tree, op=_count_of(tree))
+        case logql.VectorAggregation() | logql.LabelReplace():
+            return replace(tree, expr=_of_lines(tree.expr, window_ms))
+        case logql.Binary():
+            return replace(tree, left=_of_lines(tree.left, window_ms), right=_of_lines(tree.right, window_ms))
+        case _:
+            return tree
+
+
+def _count_of(node: logql.RangeAggregation) -> str:
+    if node.unwrap is not None:
+        return "sum_over_time" if node.op == "rate" else node.op
+    return _COUNTS_OF_LINES.get(node.op, node.op)
