@@ -21,7 +21,7 @@ from slo.queries import SliQueryError
 from slo.spec import Query, Sli
 
 _MOST_CELLS = 4_000_000
-"""Queries × intervals that are held at a time, so that 10,000 SLOs read back over days stay within some 100 MB."""
+"""Series × intervals of all answers that are held at a time, some 100 MB while 10,000 SLOs are read back over days."""
 _REMEMBERED = 100_000
 _NS = 1_000_000
 _NOTHING = Asked(())
@@ -63,6 +63,7 @@ class Counter:
         self._max_points = max_points
         self._max_groups = max_groups
         self._remembered: dict[Sli, Asked] = {}
+        self._widths: dict[Query, int] = {}
 
     def with_interval(self, interval_ms: int) -> Counter:
         """A counter of intervals of another length, with the same engines and limits."""
@@ -100,7 +101,7 @@ class Counter:
             except SliQueryError as error:
                 raise BadQuery(str(error)) from None
             if len(self._remembered) >= _REMEMBERED:
-                self._remembered = {}
+                self._remembered, self._widths = {}, {}
             self._remembered[sli] = found
         return found
 
@@ -111,7 +112,8 @@ class Counter:
             except WatchhouseError as error:
                 run.error = error
         queries = list(dict.fromkeys(query for run in runs if run.error is None for query in run.asked.queries))
-        points = max(1, min(self._max_points, _MOST_CELLS // max(1, len(queries))))
+        rows = sum(self._widths.get(query, 1) for query in queries)
+        points = max(1, min(self._max_points, _MOST_CELLS // max(1, rows)))
         failed: dict[Query, WatchhouseError] = {}
         for first_ms in range(from_ms, to_ms, points * self._interval_ms):
             last_ms = min(to_ms, first_ms + points * self._interval_ms)
@@ -129,6 +131,8 @@ class Counter:
         for query, answer in self._answers(queries, from_ms, to_ms):
             if not isinstance(answer, WatchhouseError):
                 found[query] = answer
+                if len(answer.labels) > self._widths.get(query, 1):
+                    self._widths[query] = len(answer.labels)
                 continue
             failed[query] = answer
             if isinstance(answer, StoreUnavailable):

@@ -79,7 +79,7 @@ def counts_of(want: Want, asked: Asked, found: Mapping[Query, Answer], starts: I
     total = _added(asked.total, found, want.grouping, groups, len(starts))
     if len(total) > most_groups:
         told = f"{len(total)} groups by {', '.join(want.grouping)} are more than limits.slo_groups ({most_groups})"
-        raise QueryLimit(f"{told}: {asked.total[0].query.text}")
+        raise QueryLimit(f"{told}: {asked.total[0].written}")
     sli = want.sli
     if isinstance(sli, ThresholdSli):
         counts = {group: _measured(sli, row, starts) for group, row in total.items()}
@@ -123,7 +123,7 @@ def _added(
     terms: Terms, found: Mapping[Query, Answer], grouping: tuple[str, ...], groups: Iterable[Labels], steps: int
 ) -> dict[Labels, Row]:
     """The sum of the terms by group; `groups` are there whether anything was found of them or not."""
-    rows = [_by_group(term.query.text, found[term.query], grouping) for term in terms]
+    rows = [_by_group(term.written, found[term.query], grouping) for term in terms]
     if len(terms) == 1 and not terms[0].zero:
         return rows[0]
     every = dict.fromkeys((*groups, *(group for part in rows for group in part)))

@@ -14,9 +14,13 @@ from slo.spec import EventsSli, Query, Sli, ThresholdSli
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A query that is added up with others, `times` 1 or -1. `zero`: where it gives nothing it is zero."""
+    """A query that is added up with others, `times` 1 or -1. `zero`: where it gives nothing it is zero.
+
+    `written` is what it comes from, as its author wrote it.
+    """
 
     query: Query
+    written: str
     times: int = 1
     zero: bool = False
 
@@ -44,21 +48,21 @@ def asked_by(sli: Sli, interval_ms: int) -> Asked:
         assert part is not None
         return Asked(_events(sli.total, interval_ms), _events(part, interval_ms))
     query = sli.value if isinstance(sli, ThresholdSli) else sli.ratio
-    return Asked((Term(Query(filled(query, interval_ms, events=False), query.language)),))
+    return Asked((Term(Query(filled(query, interval_ms, events=False), query.language), query.text),))
 
 
 def _events(query: Query, interval_ms: int) -> Terms:
     text = filled(query, interval_ms, events=True)
-    return (Term(Query(text)),) if query.language == "promql" else tuple(_terms(parse(text), 1))
+    return (Term(Query(text), query.text),) if query.language == "promql" else tuple(_terms(parse(text), 1, query.text))
 
 
-def _terms(tree: logql.Expr, times: int) -> list[Term]:
+def _terms(tree: logql.Expr, times: int, written: str) -> list[Term]:
     """The terms of a sum of LogQL: each alone, as the whole gives nothing where one side has no lines."""
     if isinstance(tree, logql.Binary) and tree.op in ("+", "-") and tree.matching == Matching():
         if any(isinstance(side, logql.Number | logql.ConstantVector) for side in (tree.left, tree.right)):
-            return [Term(Query(str(tree), "logql"), times)]
-        return _terms(tree.left, times) + _terms(tree.right, times if tree.op == "+" else -times)
-    return [Term(Query(str(tree), "logql"), times, _of_lines(tree))]
+            return [Term(Query(str(tree), "logql"), written, times)]
+        return _terms(tree.left, times, written) + _terms(tree.right, times if tree.op == "+" else -times, written)
+    return [Term(Query(str(tree), "logql"), written, times, _of_lines(tree))]
 
 
 def _of_lines(tree: logql.Expr) -> bool:

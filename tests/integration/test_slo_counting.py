@@ -135,7 +135,7 @@ def test_a_bad_want_costs_no_other(embedded_pool: Pool) -> None:
     answers = counter(embedded_pool).count(wants)
     assert [isinstance(answer, WatchhouseError) for answer in answers] == [n in (1, 2, 3) for n in range(8)]
     assert "fixed range" in str(answers[1])
-    assert "gives 3 series where one is wanted, put sum(…) around it: increase_exact(req[1m])" in str(answers[2])
+    assert "gives 3 series where one is wanted, put sum(…) around it: rate(req[{{.window}}])" in str(answers[2])
     assert [len(counted(answers[n])[()].starts_ms) for n in (0, 4, 5, 6, 7)] == [5, 5, 3, 0, 5]
     assert counter(embedded_pool).count([]) == []
 
