@@ -13,7 +13,7 @@ from app.query.promql.parse import parse
 from app.store.slo_events import SloEvents
 from slo.counting.answers import Ask, Line, Lines, LogQueries, MetricQueries, ask_all
 from slo.counting.wants import Counts, Want
-from slo.measure import Bools, Floats
+from slo.measure import Bools, Floats, Ints
 from slo.queries import SliQueryError, filled
 from slo.spec import EventsSli, Op, Query, RatioSli, Sli, ThresholdSli
 
@@ -142,10 +142,7 @@ def _queries(sli: Sli) -> list[tuple[Query, bool]]:
 
 
 def _counts(
-    want: Want,
-    asks: Sequence[Ask],
-    found: dict[Ask, Lines | WatchhouseError],
-    starts: np.ndarray[tuple[int], np.dtype[np.int64]],
+    want: Want, asks: Sequence[Ask], found: dict[Ask, Lines | WatchhouseError], starts: Ints
 ) -> Counts | WatchhouseError:
     lines: list[Lines] = []
     for ask in asks:
@@ -195,11 +192,9 @@ def _holds(values: Floats, op: Op, limit: float) -> Bools:
 
 
 def _joined(parts: dict[Labels, list[SloEvents]]) -> Counts:
-    return {
-        group: several[0]
-        if len(several) == 1
-        else SloEvents(
-            *(np.concatenate([getattr(one, name) for one in several]) for name in ("starts_ms", "good", "total"))
-        )
-        for group, several in parts.items()
-    }
+    return {group: several[0] if len(several) == 1 else _after_another(several) for group, several in parts.items()}
+
+
+def _after_another(parts: Sequence[SloEvents]) -> SloEvents:
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("starts_ms", "good", "total"))
+    return SloEvents(*columns)
