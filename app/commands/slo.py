@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from app.commands import slo_init
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, request
 
 _COLUMNS = ("Objective", "Good", "Budget left", "Burn", "Firing", "Covered", "Error")
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     slo = typer.Typer(no_args_is_help=True, help="Service level objectives: what is left of the budget, what burns it.")
     slo.command("list")(list_slos)
     slo.command("show")(show_slo)
+    slo_init.register(slo)
     app.add_typer(slo, name="slo")
 
 
