@@ -258,6 +258,8 @@ class Limits(StrictModel):
     query_reuse_memory: SizeBytes = 128 * 2**20
     query_max_exemplars: int = Field(50_000, gt=0)
     log_query_max_lines: int = Field(5_000, gt=0)
+    slo_groups: int = Field(1_000, gt=0)
+    slo_max_intervals: int = Field(600_000, gt=0)
 
     @model_validator(mode="after")
     def _one_query_fits(self) -> Limits:

@@ -54,7 +54,10 @@ from ingest.otlp.grpc_server import OtlpGrpcReceiver
 from ingest.scrape.config import ScrapeSet, scrape_set_from_inline
 from ingest.scrape.manager import ScrapeManager
 from ingest.writer import Writer
+from slo.counting import Counter
 from slo.engine import SloEngine
+from slo.judge import Policy
+from slo.watermark import LateSamples
 
 log = logging.getLogger(__name__)
 VERSION = version("watchhouse")
@@ -120,7 +123,7 @@ class Service:
             loaded = await asyncio.to_thread(self._reread)
             # targets first: they are what may still be refused
             await self.scrapes.reload(self._with_itself(loaded.scrape))
-            await self.slos.reload(loaded.slos.specs, loaded.slos.windows)
+            await self.slos.reload(loaded.slos.specs)
             self._loaded, well = loaded, True
         finally:
             self._running.reread(well)
@@ -204,12 +207,22 @@ class Service:
         notifiers = build_notifiers(alertmanager, external_url=url)
         self.alerts = AlertManager(alertmanager, state, notifiers, external_url=url)
         await self._started("alert manager", self.alerts)
-        slos, interval_ms = self._loaded.slos, self.config.slo.interval
-        points = self.config.limits.query_max_points
-        self.slos = SloEngine(
-            slos.specs, slos.windows, promql, pool, state, self.alerts, interval_ms, url, max_points=points
-        )
+        self.slos = self._slo_engine(pool, promql, state, url)
         await self._started("slo engine", self.slos)
+
+    def _slo_engine(self, pool: Pool, promql: PromQLEngine, state: StateStore, url: str) -> SloEngine:
+        slo, limits = self.config.slo, self.config.limits
+        logql = LogQLEngine(pool, limits)
+        counter = Counter(promql, logql, slo.interval, limits.query_max_points, limits.slo_groups)
+        late = None
+        # of a server nobody tells what others write to it
+        if pool.embedded:
+            late = LateSamples()
+            pool.written.subscribe(late)
+        policy = Policy(slo.coverage_floor, slo.false_alarms)
+        return SloEngine(
+            self._loaded.slos.specs, counter, pool, state, self.alerts, slo.interval, policy, url, late=late
+        )
 
     async def _start_receivers(self, pool: Pool, writer: Writer, otlp: APIRouter) -> None:
         receivers, limits = self.config.receivers, self.config.limits

@@ -52,6 +52,12 @@ SLO_CYCLE_SECONDS = Histogram(
     "watchhouse_slo_cycle_seconds", "Time to count and judge all SLOs once, without reading history.", registry=REGISTRY
 )
 SLO_FAILURES = Counter("watchhouse_slo_failures", "Times an SLO could not be counted.", registry=REGISTRY)
+SLO_RECOUNTED = Counter(
+    "watchhouse_slo_recounted_intervals",
+    "Intervals that were counted again and came out otherwise, as samples came late.",
+    registry=REGISTRY,
+)
+SLOS = Gauge("watchhouse_slos", "SLOs that are watched, groups spread out.", registry=REGISTRY)
 
 for _reason in ("too_long", "malformed", "out_of_bounds"):
     DROPPED_EXEMPLARS.labels(_reason)

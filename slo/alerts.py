@@ -118,6 +118,14 @@ class AlertBook:
         """How far an alert is."""
         return self._entry(slo, alert).state
 
+    def firing(self) -> dict[str, set[str]]:
+        """The keys of the alerts that fire, by the id of their SLO."""
+        found = {
+            slo: {alert for alert, entry in entries.items() if entry.state.firing_ms is not None}
+            for slo, entries in self._slos.items()
+        }
+        return {slo: alerts for slo, alerts in found.items() if alerts}
+
     def to_look_at(self, specs: Sequence[SloSpec], verdicts: Mapping[str, Verdict]) -> list[int]:
         """Which of the SLOs, one a point of the verdicts, have an alert that may begin, go on or end."""
         some = np.zeros(len(specs), bool)

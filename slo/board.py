@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.labels import Labels
 from app.store.slo_events import SloEvents
-from slo.budgeting import Units, units_of
+from slo.budgeting import Units, unit_of, units_of, windows_of
 from slo.judge import shape_of
 from slo.ledger import Cells, Ledger
 from slo.measure import Ints, Measured, Sums
@@ -18,9 +17,7 @@ from slo.removed import Removed, removed_intervals, removed_slices
 from slo.spec import Occurrences, SloSpec, sli_key
 from slo.tallies import Tallies, Tally
 
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-SLOTHS_WINDOWS_MS = (300_000, 1_800_000, _HOUR_MS, 2 * _HOUR_MS, 6 * _HOUR_MS, _DAY_MS, 3 * _DAY_MS)
-"""Those that dashboards made for Sloth ask for, whatever the alerts look at."""
+_DAY_MS = 86_400_000
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -36,6 +33,8 @@ class Watched:
     lanes: tuple[int, ...] = ()
     own_from_ms: int | None = None
     """Where what `own` holds begins; None before it was derived."""
+    own_to_ms: int = 0
+    """Where it ends."""
     cut: Removed | None = None
     errors: list[str] = field(default_factory=list)
 
@@ -78,17 +77,6 @@ def looked_back_ms(spec: SloSpec, interval_ms: int) -> int:
     return max(longest, *windows_of(spec, interval_ms)) + unit_ms
 
 
-def unit_of(spec: SloSpec, interval_ms: int) -> int:
-    """The length of what windows of an SLO are sums of: intervals, or its slices."""
-    return interval_ms if isinstance(spec.budgeting, Occurrences) else spec.budgeting.slice_ms
-
-
-def windows_of(spec: SloSpec, interval_ms: int) -> tuple[int, ...]:
-    """The windows an SLO is measured over: those of its alerts and Sloth's, where they hold a unit."""
-    unit_ms = unit_of(spec, interval_ms)
-    return tuple(sorted({*spec.windows_ms, *(w for w in SLOTHS_WINDOWS_MS if w >= unit_ms)}))
-
-
 class Board:
     """All SLOs, groups spread out. Methods that read the store block; not safe for two threads at once."""
 
@@ -106,7 +94,12 @@ class Board:
         """Watches these SLOs from now on; `removed` are the maintenance ranges by SLO id."""
         self._specs = list(specs)
         self._by_key = self._tallies.adopt(
-            (sli_key(component.sli, spec.grouping), component.sli, spec.grouping, looked_back_ms(spec, self._interval_ms))
+            (
+                sli_key(component.sli, spec.grouping),
+                component.sli,
+                spec.grouping,
+                looked_back_ms(spec, self._interval_ms),
+            )
             for spec in specs
             for component in spec.components
         )
@@ -135,9 +128,10 @@ class Board:
         for one in self._slos.values():
             if one.own is None or not one.to_ms:
                 continue
-            begins = [changed[t.key] for t in one.tallies if changed.get(t.key) is not None]
-            if one.own_from_ms is None or begins:
-                self._derive(one, min((b for b in begins if b is not None), default=0))
+            # also where nothing came: a slice that is over without its last intervals is a slice
+            begins = [b for b in (changed.get(t.key) for t in one.tallies) if b is not None]
+            if one.own_from_ms is None or begins or one.to_ms > one.own_to_ms:
+                self._derive(one, min([*begins, one.own_to_ms]))
         for tally in self._by_key.values():
             tally.changed_from_ms = None
 
@@ -219,7 +213,7 @@ class Board:
             for lane, part in zip(one.lanes, units, strict=True):
                 lanes = np.full(len(part.starts_ms), lane)
                 ledger.replace(np.array([lane]), start_ms, end_ms, Cells(lanes, part.starts_ms, part.bad, part.total))
-        one.own_from_ms = first_ms
+        one.own_from_ms, one.own_to_ms = first_ms, end_ms
 
     def _units(self, one: Watched, from_ms: int, to_ms: int) -> Sequence[Units]:
         rows = [self._recent_or_kept(one, n, from_ms, to_ms) for n in range(len(one.tallies))]
@@ -239,9 +233,7 @@ class Board:
         first = group[0]
         if first.own is not None:
             return [np.array([one.lanes[n] for one in group]) for n in range(len(first.lanes))]
-        return [
-            np.array([one.tallies[n].groups[one.spec.group] for one in group]) for n in range(len(first.tallies))
-        ]
+        return [np.array([one.tallies[n].groups[one.spec.group] for one in group]) for n in range(len(first.tallies))]
 
     def _measured(self, group: Sequence[Watched]) -> Measured:
         first = group[0]
@@ -279,16 +271,15 @@ class Board:
         return expected
 
     def _load_edges(self, groups: Sequence[Sequence[Watched]], *, everything: bool) -> None:
-        wanted: dict[int, tuple[Ledger, set[int], list[Watched]]] = {}
+        wanted: dict[int, tuple[Ledger, set[int]]] = {}
         for group in groups:
             ledger = group[0].own or self._tallies.ledger
-            _, times, slos = wanted.setdefault(id(ledger), (ledger, set(), []))
+            _, times = wanted.setdefault(id(ledger), (ledger, set()))
             at_ms = group[0].to_ms
             end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
             times |= {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
             times.add(self._period(group[0], ledger, at_ms)[0])
-            slos += group
-        for ledger, times, slos in wanted.values():
+        for ledger, times in wanted.values():
             if everything:
                 ledger.forget_edges(times)
             for time_ms in sorted(times):
@@ -333,6 +324,6 @@ def _where(rows: SloEvents, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]
 def _all_cells(parts: Sequence[Cells]) -> Cells:
     if not parts:
         return Cells(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
-    return Cells(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("lanes", "starts_ms", "bad", "total")))
-
-
+    return Cells(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("lanes", "starts_ms", "bad", "total"))
+    )

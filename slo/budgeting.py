@@ -12,6 +12,10 @@ from slo.burn import at_least, exact
 from slo.measure import Bools, Floats, Ints
 from slo.spec import Component, Occurrences, SloSpec, Timeslices
 
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
+SLOTHS_WINDOWS_MS = (300_000, 1_800_000, _HOUR_MS, 2 * _HOUR_MS, 6 * _HOUR_MS, _DAY_MS, 3 * _DAY_MS)
+"""Those that dashboards made for Sloth ask for, whatever the alerts look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Units:
@@ -21,6 +25,17 @@ class Units:
     bad: Floats
     total: Floats
     """Of slices: 1 with traffic, 0 without."""
+
+
+def unit_of(spec: SloSpec, interval_ms: int) -> int:
+    """The length of what windows of an SLO are sums of: intervals, or its slices."""
+    return interval_ms if isinstance(spec.budgeting, Occurrences) else spec.budgeting.slice_ms
+
+
+def windows_of(spec: SloSpec, interval_ms: int) -> tuple[int, ...]:
+    """The windows an SLO is measured over: those of its alerts and Sloth's, where they hold a unit."""
+    unit_ms = unit_of(spec, interval_ms)
+    return tuple(sorted({*spec.windows_ms, *(w for w in SLOTHS_WINDOWS_MS if w >= unit_ms)}))
 
 
 def units_of(spec: SloSpec, rows: Sequence[SloEvents], interval_ms: int) -> tuple[tuple[Units, ...], int]:

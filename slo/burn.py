@@ -27,8 +27,6 @@ _OPS: dict[Op, Callable[[Any, Any], Any]] = {
 }
 # far more than floats are off, so that whatever is further from the limit is decided by them
 _NEAR = 1e-9
-# ratios add up to binary fractions a little beside what is meant; counts are whole and not touched
-_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +89,17 @@ def overall_ratio(spec: SloSpec, sums: Sequence[Sums]) -> Floats:
 
 
 def compare(parts: Sequence[Part], sums: Sequence[Sums], factor: Fraction, op: Op = "gt") -> Bools:
-    """Where the burn rate is `op` the factor, exactly, (n,). Without traffic it is not."""
+    """Where the burn rate is `op` the factor, exactly, (n,). Without traffic it is not.
+
+    Sums that are not whole (of ratios) are as good as floats are: within a billionth of the limit they are at it.
+    """
     rate, limit = burn_rate(parts, sums), float(factor)
     found = np.asarray(_OPS[op](rate, limit))
     near = np.flatnonzero(np.abs(rate - limit) <= _NEAR * limit)
     if len(near):
         rows = np.column_stack([column[near] for one in sums for column in (_bad(one), one.total)])
         unique, back = np.unique(rows, axis=0, return_inverse=True)
-        answers = [bool(_OPS[op](_exact_burn(parts, row), factor)) for row in unique.tolist()]
+        answers = [bool(_OPS[op](_exact_burn(parts, row, factor), factor)) for row in unique.tolist()]
         found[near] = np.array(answers)[back.reshape(-1)]
     return found
 
@@ -151,9 +152,12 @@ def _traffic(sums: Sequence[Sums]) -> Bools:
     return np.asarray(np.any([one.total > 0 for one in sums], axis=0))
 
 
-def _exact_burn(parts: Sequence[Part], row: list[float]) -> Fraction:
+def _exact_burn(parts: Sequence[Part], row: list[float], near: Fraction) -> Fraction:
+    """The burn rate of sums (bad, total, bad, total …) that is near a factor."""
+    if not all(number.is_integer() for number in row):
+        return near
     burn = Fraction(0)
     for part, bad, total in zip(parts, row[::2], row[1::2], strict=True):
         if total > 0 and bad > 0:
-            burn += part.weight * exact(round(bad, _DECIMALS)) / (exact(round(total, _DECIMALS)) * part.budget)
+            burn += part.weight * Fraction(bad) / (Fraction(total) * part.budget)
     return burn

@@ -7,58 +7,72 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from app.alert import Alert, AlertSink
 from app.errors import WatchhouseError
 from app.store.client import Pool
+from app.store.slo_events import SloEvents
 from app.store.state import StateStore
-from app.telemetry import SLO_CYCLE_SECONDS, SLO_FAILURES
-from slo.alerts import AlertBook, firing
-from slo.counting import QueryEngine
-from slo.history import STATE_KIND, History
-from slo.spec import SEVERITIES, SloSpec
+from app.telemetry import SLO_CYCLE_SECONDS, SLO_FAILURES, SLOS
+from slo.alerts import AlertBook
+from slo.board import Batch, Board, Ranges, Watched
+from slo.counting import Counter, Want
+from slo.judge import Policy, judge
+from slo.maintenance import AuditEntry, Maintenance, MaintenanceBook
+from slo.measure import Measured
+from slo.spec import SloSpec
 from slo.status import SloStatus, assess, unknown, with_alerts
-from slo.windows import AlertWindows
+from slo.tallies import Late, Tallies
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_MAX_POINTS = 10_000
 _STOP_S = 5
 _SETTLE_SHARE = 20
 _SETTLE_MAX_MS = 2_000
 
 
+class SeriesSink(Protocol):
+    """Takes the figures of each cycle as series. Neither call waits or raises."""
+
+    def add(self, specs: Sequence[SloSpec], measured: Measured) -> None:
+        """What is known of some SLOs, a point each."""
+
+    def flush(self, alerts: Sequence[Alert], end_ms: int) -> None:
+        """The cycle of this time is over."""
+
+
 class SloEngine:
     """Keeps the counts of all SLOs up to date and their alerts told. Bound to the event loop it was started on.
 
-    `clock` gives seconds since the epoch. `max_points` is the most steps a range query may ask for. An SLO that
-    cannot be counted holds its alerts as they are, says why in its status, and does not stop the others.
+    `clock` gives seconds since the epoch. An SLO that cannot be counted holds its alerts as they are, says why in its
+    status, and does not stop the others.
     """
 
     def __init__(
         self,
         specs: Sequence[SloSpec],
-        windows: AlertWindows,
-        promql: QueryEngine,
+        counter: Counter,
         pool: Pool,
         state: StateStore,
         sink: AlertSink,
         interval_ms: int = 60_000,
+        policy: Policy | None = None,
         external_url: str = "",
         clock: Callable[[], float] = time.time,
-        max_points: int = _MAX_POINTS,
+        late: Late | None = None,
+        series: SeriesSink | None = None,
     ) -> None:
-        self._windows = windows
-        self._promql = promql
-        self._pool = pool
-        self._state = state
+        self.interval_ms = interval_ms
+        self.policy = policy or Policy()
+        self._counter = counter
         self._sink = sink
-        self._interval_ms = interval_ms
+        self._series = series
         self._clock = clock
-        self._max_points = min(max_points, _MAX_POINTS)
         self._book = AlertBook(state, external_url)
+        self._maintenance = MaintenanceBook(state, clock)
+        self._tallies = Tallies(counter, pool, state, interval_ms, late)
+        self._board = Board(self._tallies)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="slo")
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -66,10 +80,9 @@ class SloEngine:
         self._stopping = False
         self._reloads = 0
         self._loaded = False
-        self._histories: dict[str, History] = {}
-        self._fresh: list[History] = []
-        self._statuses: dict[str, SloStatus] = {}
-        self._adopt(specs)
+        self._ended_ms = 0
+        self._specs = tuple(specs)
+        self._adopt()
 
     async def start(self) -> None:
         """Starts the cycles, the first one at once."""
@@ -89,52 +102,116 @@ class SloEngine:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def reload(self, specs: Sequence[SloSpec], windows: AlertWindows | None = None) -> None:
+    async def reload(self, specs: Sequence[SloSpec]) -> None:
         """Works on other SLOs from now on; those whose queries are the same keep their counts and alerts."""
         self._reloads += 1
         try:
             async with self._lock:
-                self._windows = windows or self._windows
-                self._adopt(specs)
+                self._specs = tuple(specs)
+                await self._in_thread(self._adopt)
         finally:
             self._reloads -= 1
         self._wake.set()
 
-    def statuses(self) -> list[SloStatus]:
-        """Every SLO as of the last cycle, in the order of the files."""
-        return list(self._statuses.values())
+    def now_ms(self) -> int:
+        """The present, in milliseconds."""
+        return int(self._clock() * 1000)
 
-    def find(self, name: str) -> list[SloStatus]:
+    def specs(self) -> list[SloSpec]:
+        """Every SLO, groups spread out, in the order of the files."""
+        return [one.spec for one in self._board.all()]
+
+    def find(self, name: str) -> list[SloSpec]:
         """The SLO with this id, or else those with this name."""
-        if name in self._statuses:
-            return [self._statuses[name]]
-        return [status for status in self._statuses.values() if status.spec.name == name]
+        one = self._board.get(name)
+        return [one.spec] if one else [spec for spec in self.specs() if spec.name == name]
+
+    async def statuses(self, specs: Sequence[SloSpec] | None = None) -> list[SloStatus]:
+        """SLOs (all by default) as of the last cycle, in the order given; unknown ones are left out."""
+        async with self._lock:
+            wanted = [self._board.get(spec.id) for spec in (self.specs() if specs is None else specs)]
+            return await self._in_thread(lambda: self._statuses([one for one in wanted if one]))
+
+    def firing(self) -> dict[str, set[str]]:
+        """The keys of the firing alerts by SLO id."""
+        return self._book.firing()
 
     def alerts(self) -> list[Alert]:
         """The alerts as last told."""
         return self._book.alerts()
+
+    async def rows(self, spec: SloSpec, from_ms: int, to_ms: int) -> list[SloEvents]:
+        """The kept counts of an SLO by component that start in [from_ms, to_ms). Raises StoreError."""
+        async with self._lock:
+            one = self._board.get(spec.id)
+            if one is None:
+                return []
+            return await self._in_thread(lambda: self._board.rows(one, from_ms, to_ms))
+
+    def known_from_ms(self, spec: SloSpec) -> int | None:
+        """Where what was counted of an SLO begins; None for nothing."""
+        one = self._board.get(spec.id)
+        return one.from_ms if one and one.to_ms else None
+
+    def removed(self, spec: SloSpec) -> Ranges:
+        """The maintenance ranges of an SLO."""
+        return self._maintenance.ranges([spec]).get(spec.id, ())
+
+    def count(
+        self, spec: SloSpec, from_ms: int, to_ms: int, interval_ms: int
+    ) -> dict[tuple[tuple[str, str], ...], list[SloEvents]]:
+        """Counts of an SLO that need not be configured, by group and component; nothing is kept. For backtests.
+
+        Blocks, and does not wait for the cycle. Raises WatchhouseError.
+        """
+        counter = self._counter.with_interval(interval_ms)
+        wants = [Want(component.sli, spec.grouping, from_ms, to_ms) for component in spec.components]
+        answers = counter.count(wants)
+        for answer in answers:
+            if isinstance(answer, WatchhouseError):
+                raise answer
+        counts = [answer for answer in answers if not isinstance(answer, WatchhouseError)]
+        return {group: [one[group] for one in counts] for group in counts[0]}
+
+    def maintenances(self) -> list[Maintenance]:
+        """Every maintenance, by its beginning."""
+        return self._maintenance.all()
+
+    async def add_maintenance(self, from_ms: int, to_ms: int, **about: Any) -> Maintenance:
+        """Takes a time out of budgets, as `MaintenanceBook.add`."""
+        return await self._maintain(lambda book: book.add(from_ms, to_ms, **about))
+
+    async def change_maintenance(self, name: str, **changes: Any) -> Maintenance:
+        """As `MaintenanceBook.change`."""
+        return await self._maintain(lambda book: book.change(name, **changes))
+
+    async def remove_maintenance(self, name: str, **about: Any) -> None:
+        """As `MaintenanceBook.remove`."""
+        await self._maintain(lambda book: book.remove(name, **about))
+
+    async def audit(self, limit: int = 1000, offset: int = 0) -> list[AuditEntry]:
+        """What was done to maintenances, the newest first. Raises StoreError."""
+        return await asyncio.to_thread(self._maintenance.audit, limit, offset)
 
     async def cycle(self) -> None:
         """Counts up to the last complete interval and tells alerts; then reads older history until the next is due."""
         async with self._lock:
             if self._stopping:
                 return
-            now_ms = int(self._clock() * 1000)
-            end_ms = now_ms // self._interval_ms * self._interval_ms
-            await self._load()
+            end_ms = int(self._clock() * 1000) // self.interval_ms * self.interval_ms
             with SLO_CYCLE_SECONDS.time():
-                for history in list(self._histories.values()):
-                    if not self._stopping:
-                        await self._attempt(history, lambda h: h.catch_up(self._promql, end_ms))
+                await self._in_thread(lambda: self._count(end_ms))
                 await self._tell(end_ms)
-            if await self._fill(end_ms + self._interval_ms):
-                await self._tell(end_ms)
+            if await self._fill(end_ms + self.interval_ms):
+                await self._tell(end_ms, again=True)
 
     async def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()
             try:
                 await self.cycle()
+            except WatchhouseError as error:
+                log.error("the SLO cycle failed: %s", error)
             except Exception:
                 log.exception("the SLO cycle failed")
             try:
@@ -145,87 +222,64 @@ class SloEngine:
 
     def _until_next_s(self) -> float:
         # a moment after the interval's end, so that samples of its last second are in the store
-        settle_ms = min(self._interval_ms // _SETTLE_SHARE, _SETTLE_MAX_MS)
+        settle_ms = min(self.interval_ms // _SETTLE_SHARE, _SETTLE_MAX_MS)
         now_ms = self._clock() * 1000
-        return (self._interval_ms - (now_ms - settle_ms) % self._interval_ms) / 1000
+        return (self.interval_ms - (now_ms - settle_ms) % self.interval_ms) / 1000
 
-    def _adopt(self, specs: Sequence[SloSpec]) -> None:
-        # one that was not taken up yet would never be, if it went over
-        before = {slo: history for slo, history in self._histories.items() if history not in self._fresh}
-        shown, self._histories, self._statuses, self._fresh = self._statuses, {}, {}, []
-        for spec in specs:
-            old = before.get(spec.id)
-            if old is not None and old.spec.events_key == spec.events_key:
-                old.spec = spec
-                self._histories[spec.id] = old
-                self._statuses[spec.id] = shown[spec.id] if shown[spec.id].spec == spec else assess(old, self._windows)
-            else:
-                history = History(spec, self._interval_ms, self._pool, self._state, self._max_points)
-                self._histories[spec.id] = history
-                self._fresh.append(history)
-                self._statuses[spec.id] = unknown(spec)
+    def _adopt(self) -> None:
+        self._board.adopt(self._specs, self._removed())
+        SLOS.set(len(self._board.all()))
 
-    async def _load(self) -> None:
+    def _removed(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        return self._maintenance.ranges(one.spec for one in self._board.all()) if self._maintenance.all() else {}
+
+    def _count(self, end_ms: int) -> None:
         if not self._loaded:
-            await self._in_thread(self._book.load)
+            self._book.load()
+            self._maintenance.load()
             self._loaded = True
-        if self._fresh:
-            notes = await self._in_thread(lambda: self._state.get_all(STATE_KIND))
-            while self._fresh:
-                history = self._fresh[-1]
-                await self._in_thread(partial(history.load, notes.get(history.state_key)))
-                self._fresh.pop()
+        self._tallies.load()
+        self._board.refresh(self._removed())
+        self._tallies.catch_up(end_ms)
+        # groups that were never seen before, and their maintenance
+        self._board.refresh(self._removed())
+        self._board.refresh(self._removed())
+        self._board.derive()
+        SLOS.set(len(self._board.all()))
+        failed = {one.error for one in self._board.all() if one.error}
+        SLO_FAILURES.inc(sum(1 for one in self._board.all() if one.error))
+        for error in sorted(error for error in failed if error):
+            log.warning("SLOs could not be counted: %s", error)
 
     async def _fill(self, until_ms: int) -> bool:
         """Reads older history, the newest missing first, in turn; whether there was any. One round is always made."""
         filled = False
-        behind = [h for h in self._histories.values() if not h.complete and not h.new]
-        while behind:
-            for history in list(behind):
-                # months of history must not keep a reload or the end waiting
-                if self._stopping or self._reloads:
-                    return filled
-                done = await self._attempt(history, lambda h: h.fill(self._promql))
-                filled = True
-                if not done or history.complete:
-                    behind.remove(history)
+        # months of history must not keep a reload or the end waiting
+        while not self._stopping and not self._reloads and await self._in_thread(self._fill_chunk):
+            filled = True
             if self._clock() * 1000 >= until_ms:
                 break
         return filled
 
-    async def _attempt(self, history: History, work: Callable[[History], None]) -> bool:
-        spec = history.spec
-        try:
-            self._statuses[spec.id] = await self._in_thread(lambda: self._work(history, work))
-        except Exception as error:
-            SLO_FAILURES.inc()
-            if isinstance(error, WatchhouseError):
-                log.warning("SLO %s could not be counted: %s", spec.id, error)
-            else:
-                log.exception("SLO %s could not be counted", spec.id)
-            self._statuses[spec.id] = self._statuses[spec.id].failed(str(error) or type(error).__name__)
+    def _fill_chunk(self) -> bool:
+        if not self._tallies.fill():
             return False
+        self._board.refresh(self._removed())
+        self._board.derive()
         return True
 
-    def _work(self, history: History, work: Callable[[History], None]) -> SloStatus:
-        work(history)
-        return assess(history, self._windows)
-
-    async def _tell(self, end_ms: int) -> None:
-        for status in self._statuses.values():
-            if status.error is None and status.to_ms is not None:
-                self._look(status, status.to_ms)
-        for slo, severity in self._book.owners():
-            spec = self._histories[slo].spec if slo in self._histories else None
-            if spec is None or spec.alert(severity) is None:
-                self._book.look(slo, severity, None, end_ms)
-        for name, status in self._statuses.items():
-            self._statuses[name] = with_alerts(status, self._book)
+    async def _tell(self, end_ms: int, *, again: bool = False) -> None:
+        batches = await self._in_thread(self._look)
+        self._book.end_missing(self._exists, end_ms)
         try:
             await self._in_thread(self._book.keep)
         except WatchhouseError as error:
             log.error("the state of SLO alerts could not be kept: %s", error)
         alerts = self._book.alerts()
+        if self._series is not None and not again:
+            for batch in batches:
+                self._series.add(batch.specs, batch.measured)
+            self._series.flush(alerts, end_ms)
         if not alerts:
             return
         try:
@@ -234,15 +288,42 @@ class SloEngine:
         except WatchhouseError as error:
             log.error("SLO alerts could not be handed on, they are put again in the next cycle: %s", error)
 
-    def _look(self, status: SloStatus, at_ms: int) -> None:
-        spec = status.spec
-        for severity in SEVERITIES:
-            alert = spec.alert(severity)
-            if alert is None or status.undecided(severity):
-                continue
-            fastest = status.fastest(severity)
-            seen = firing(spec, alert, severity, fastest, status.budget_left, at_ms) if fastest else None
-            self._book.look(spec.id, severity, seen, at_ms)
+    def _look(self) -> list[Batch]:
+        """Judges every SLO that was counted well, and notes how its alerts are."""
+        batches = self._board.batches()
+        for batch in batches:
+            verdicts = judge(batch.specs[0], batch.measured, self.policy)
+            places = self._book.to_look_at(batch.specs, verdicts)
+            places = [n for n in places if batch.watched[n].error is None]
+            if places:
+                specs = [batch.specs[n] for n in places]
+                for status in assess(specs, batch.measured.at(places), self.policy):
+                    self._book.look(status)
+        return batches
+
+    def _exists(self, slo: str, alert: str) -> bool:
+        one = self._board.get(slo)
+        return one is not None and one.spec.alert(alert) is not None
+
+    def _statuses(self, slos: Sequence[Watched]) -> list[SloStatus]:
+        found: dict[str, SloStatus] = {}
+        for batch in self._board.batches(slos):
+            for spec, status in zip(batch.specs, assess(batch.specs, batch.measured, self.policy), strict=True):
+                found[spec.id] = with_alerts(status, self._book)
+        statuses = [found.get(one.spec.id) or unknown(one.spec) for one in slos]
+        return [s.failed(one.error) if one.error else s for s, one in zip(statuses, slos, strict=True)]
+
+    async def _maintain(self, work: Callable[[MaintenanceBook], T]) -> T:
+        async with self._lock:
+            return await self._in_thread(lambda: self._changed(work))
+
+    def _changed(self, work: Callable[[MaintenanceBook], T]) -> T:
+        if not self._loaded:
+            self._maintenance.load()
+        result = work(self._maintenance)
+        self._board.refresh(self._removed())
+        self._board.derive()
+        return result
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

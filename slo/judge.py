@@ -30,11 +30,11 @@ from slo.spec import (
 HELD = (
     "",
     "less of a window is known than the coverage floor",
-    "a window lies in maintenance altogether",
+    "nothing is expected of a window: maintenance takes out all of it, or its period has just begun",
     "the history of a window is still being read",
 )
 """Why a condition is undecided, by number; the higher one is told where several apply."""
-_DECIDED, _COVERAGE, _MAINTENANCE, _HISTORY = range(4)
+_DECIDED, _COVERAGE, _NOTHING, _HISTORY = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _undecided(sums: Sequence[Sums], unread: Bools, floor: float) -> Ints:
     for one in sums:
         why[one.counted < floor * one.expected] = _COVERAGE
     for one in sums:
-        why[one.expected == 0] = _MAINTENANCE
+        why[one.expected == 0] = _NOTHING
     why[unread] = _HISTORY
     return why
 

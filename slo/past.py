@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.store.slo_events import SloEvents
-from slo.budgeting import Units, units_of
+from slo.budgeting import Units, unit_of, units_of, windows_of
 from slo.measure import Bools, Ints, Measured, Sums
 from slo.period import Rolling, spans
 from slo.removed import removed_intervals, removed_slices
@@ -18,9 +18,9 @@ Ranges = Sequence[tuple[int, int]]
 
 def first_needed_ms(spec: SloSpec, from_ms: int, interval_ms: int) -> int:
     """Where counts must begin so that all windows and the period are known from `from_ms` on: the start of a unit."""
-    unit_ms = interval_ms if isinstance(spec.budgeting, Occurrences) else spec.budgeting.slice_ms
+    unit_ms = unit_of(spec, interval_ms)
     begin_ms = int(spans(spec.period, np.array([from_ms]))[0][0])
-    longest_ms = max(spec.windows_ms, default=0)
+    longest_ms = max(windows_of(spec, interval_ms), default=0)
     return min(begin_ms, from_ms - longest_ms) // unit_ms * unit_ms - unit_ms
 
 
@@ -34,6 +34,7 @@ class Past:
         self, spec: SloSpec, rows: Sequence[SloEvents], maintenance: Ranges, interval_ms: int, known_from_ms: int
     ) -> None:
         self.spec = spec
+        self._windows = windows_of(spec, interval_ms)
         self.known_from_ms = known_from_ms
         out = removed_intervals(maintenance, interval_ms)
         kept = [_rows(one, (one.starts_ms >= known_from_ms) & ~out.contains(one.starts_ms)) for one in rows]
@@ -55,7 +56,7 @@ class Past:
         return Measured(
             at_ms,
             at_ms - self.known_from_ms,
-            {window: self.sums(self._back(end_ms, window), end_ms) for window in self.spec.windows_ms},
+            {window: self.sums(self._back(end_ms, window), end_ms) for window in self._windows},
             self.sums(begin_ms, np.maximum(begin_ms, end_ms)),
             self._expected(begin_ms, over_ms),
         )

@@ -8,20 +8,28 @@ exactly the interval, so on the syntax tree `rate` and `increase` over the windo
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import promql_parser as pq
 
 from app.durations import format_duration_ms
 from app.errors import BadQuery
+from app.query.logql import ast as logql
+from app.query.logql.parse import parse as parse_logql
 from app.query.promql.parse import parse as engine_parse
 from app.query.promql.parse import printable_tree
-from slo.spec import EventsSli, RatioSli
+from slo.spec import Query
 
+WINDOW = "{{.window}}"
 EXACT = "increase_exact"
 _PLACE = re.compile(r'^invalid parameter "query": (?:\d+:\d+: parse error: )?')
 _WINDOW = re.compile(r"\{\{-?\s*\.window\s*-?\}\}")
 # a range nobody writes, so that the window is told from a fixed range in the query
 _CHECK_WINDOW_MS = 987_654_321
+_ACTION = re.compile(r"\{\{")
+# the templates of a line_format are LogQL's own
+_RANGE_ACTION = re.compile(r"\[\s*\{\{")
+_LOG_SPEEDS = {"rate": "count_over_time", "bytes_rate": "bytes_over_time"}
 _COUNTERS = ("rate", "increase")
 
 
@@ -29,21 +37,39 @@ class SliQueryError(ValueError):
     """An SLI query that cannot be counted; the text says why and what to write instead."""
 
 
-def check_query(text: str, *, events: bool) -> None:
-    """Raises SliQueryError when the query of an SLI cannot be used. `events`: it counts events, and is no ratio."""
-    if not _WINDOW.search(text):
-        raise SliQueryError("must use {{.window}} as the range of its selectors")
-    fill_window(text, _CHECK_WINDOW_MS, events=events)
+def has_window(text: str) -> bool:
+    """Whether `{{.window}}` is in a query."""
+    return _WINDOW.search(text) is not None
 
 
-def sli_queries(sli: EventsSli | RatioSli, interval_ms: int) -> tuple[str, ...]:
-    """The PromQL to evaluate at the end of each interval: (errors, total), or the one error ratio.
+def check_query(query: Query, *, events: bool) -> None:
+    """Raises SliQueryError when the query of an SLI cannot be used.
 
-    Raises SliQueryError, which a query that passed `check_query` does not.
+    `events`: it counts events, and must do so over the window; else it is a ratio or a value, and need not.
     """
-    if isinstance(sli, RatioSli):
-        return (fill_window(sli.error_ratio_query, interval_ms, events=False),)
-    return tuple(fill_window(query, interval_ms, events=True) for query in (sli.error_query, sli.total_query))
+    if events and not has_window(query.text):
+        raise SliQueryError(f"must use {WINDOW} as the range of its selectors")
+    filled(query, _CHECK_WINDOW_MS, events=events)
+
+
+def filled(query: Query, window_ms: int, *, events: bool) -> str:
+    """What to evaluate at the end of a window of this length, in the query's language. Raises SliQueryError."""
+    fill = fill_window if query.language == "promql" else fill_logql
+    return fill(query.text, window_ms, events=events)
+
+
+def fill_logql(text: str, window_ms: int, *, events: bool) -> str:
+    """The LogQL query over a window of this length. In one of events speeds become the lines or bytes themselves.
+
+    Raises SliQueryError.
+    """
+    try:
+        tree = parse_logql(_substituted(text, window_ms, _RANGE_ACTION))
+    except BadQuery as error:
+        raise SliQueryError(_PLACE.sub("", str(error))) from None
+    if isinstance(tree, logql.LogQuery):
+        raise SliQueryError(f"gives lines and no numbers: write sum(count_over_time(… [{WINDOW}]))")
+    return str(_counted(tree, window_ms)) if events else str(tree)
 
 
 def fill_window(text: str, window_ms: int, *, events: bool) -> str:
@@ -52,10 +78,7 @@ def fill_window(text: str, window_ms: int, *, events: bool) -> str:
     In a query of events `rate` becomes the increase itself, a number of events; in a ratio it becomes the increase
     by the second, so that the ratio keeps its unit. Raises SliQueryError.
     """
-    filled = _WINDOW.sub(format_duration_ms(window_ms), text)
-    if "{{" in filled:
-        raise SliQueryError("only {{.window}} is filled in here, other template actions are not known")
-    tree = parse(filled)
+    tree = parse(_substituted(text, window_ms, _ACTION))
     if isinstance(tree, pq.MatrixSelector | pq.StringLiteral):
         raise SliQueryError("gives no numbers: a function must stand around the selector")
     refused: list[str] = []
@@ -86,6 +109,30 @@ def parse(text: str) -> pq.Expr:
         # its place is one in the text with the window filled in, which nobody sees
         raise SliQueryError(_PLACE.sub("", str(error))) from None
     return tree
+
+
+def _substituted(text: str, window_ms: int, action: re.Pattern[str]) -> str:
+    plain = _WINDOW.sub(format_duration_ms(window_ms), text)
+    if action.search(plain):
+        raise SliQueryError("only {{.window}} is filled in here, other template actions are not known")
+    return plain
+
+
+def _counted(node: logql.Expr, window_ms: int) -> logql.Expr:
+    """LogQL with counts in the place of speeds."""
+    match node:
+        case logql.RangeAggregation():
+            if node.op == "rate_counter" or (node.op in _LOG_SPEEDS and node.range_ms != window_ms):
+                fixed = f"{node.op} over a fixed range counts events more than once: write [{WINDOW}]"
+                raise SliQueryError("rate_counter cannot be counted exactly" if node.op == "rate_counter" else fixed)
+            op = _LOG_SPEEDS.get(node.op, node.op)
+            return replace(node, op="sum_over_time" if node.op == "rate" and node.unwrap else op)
+        case logql.VectorAggregation() | logql.LabelReplace():
+            return replace(node, expr=_counted(node.expr, window_ms))
+        case logql.Binary():
+            return replace(node, left=_counted(node.left, window_ms), right=_counted(node.right, window_ms))
+        case _:
+            return node
 
 
 def _over_window(call: pq.Call, window_ms: int) -> bool:

@@ -23,6 +23,8 @@ STATE_KIND = "slo"
 _LATE_MS = 5 * 60_000
 _LATE_INTERVALS = 3
 _RESTART_MS = 3_600_000
+_DEEPER = ((3_600_000, 600_000), (86_400_000, 3_600_000))
+"""So much is counted again so often where nobody tells of late samples, in milliseconds."""
 _NOTE_EVERY_MS = 3_600_000
 _CHUNK_MS = 86_400_000
 
@@ -30,8 +32,13 @@ _CHUNK_MS = 86_400_000
 class Late(Protocol):
     """Tells of samples that came late."""
 
-    def take(self, metrics: frozenset[str], upto_ms: int) -> tuple[int, int] | None:
-        """[from, to] of the sample times of some metrics written since it was asked last and before `upto_ms`."""
+    def take(self, final_ms: int) -> dict[str, tuple[int, int]]:
+        """First and last time of the samples of each metric written since it was asked last, of times before those it
+        was told then. From now on those before `final_ms` are late.
+        """
+
+    def watch(self, metrics: frozenset[str]) -> None:
+        """Looks at these metrics from now on."""
 
 
 @dataclass(slots=True)
@@ -52,6 +59,8 @@ class Tally:
     groups: dict[Labels, int] = field(default_factory=dict)
     """The lane of each group in the ledger; () without grouping."""
     error: str | None = None
+    late: tuple[int, int] | None = None
+    """First and last time of samples that came late and are not counted yet."""
     changed_from_ms: int | None = None
     """The start of the oldest interval that changed since somebody looked."""
 
@@ -70,6 +79,10 @@ class Tally:
         """Whether it reaches back as far as anybody looks."""
         return not self.new and self.known_ms >= self.needed_ms
 
+    def came_late(self, from_ms: int, to_ms: int) -> None:
+        """Notes that samples came late."""
+        self.late = (min(from_ms, self.late[0]), max(to_ms, self.late[1])) if self.late else (from_ms, to_ms)
+
     def changed(self, from_ms: int) -> None:
         """Notes that an interval changed."""
         self.changed_from_ms = from_ms if self.changed_from_ms is None else min(self.changed_from_ms, from_ms)
@@ -85,6 +98,7 @@ class Tallies:
         self._pool = pool
         self._state = state
         self._late = late
+        self._late_ms = max(_LATE_MS, _LATE_INTERVALS * interval_ms)
         self._tallies: dict[str, Tally] = {}
         self._fresh: list[Tally] = []
 
@@ -104,6 +118,8 @@ class Tallies:
             for lane in tally.groups.values():
                 self.ledger.remove(lane)
         self._fresh = [tally for tally in self._fresh if self._tallies.get(tally.key) is tally]
+        if self._late is not None:
+            self._late.watch(frozenset[str]().union(*(tally.metrics or () for tally in self._tallies.values())))
         self._reach(max((tally.needed_ms for tally in self._tallies.values()), default=0))
         return self._tallies
 
@@ -128,21 +144,23 @@ class Tallies:
         A tally that is new begins with the newest day. One that cannot be counted keeps its counts and its error.
         """
         self.ledger.advance(end_ms)
+        self._hear(end_ms)
         wants: dict[tuple[int, int], list[Tally]] = {}
         old: list[tuple[Tally, int, int]] = []
         for tally in self._tallies.values():
             start = self._begin(tally, end_ms)
             late = self._late_of(tally, start)
-            if late is not None and late[1] > self.ledger.recent_from_ms:
-                start = min(start, max(late[0], self.ledger.recent_from_ms))
-            if late is not None and late[0] < self.ledger.recent_from_ms:
-                old.append((tally, late[0], min(late[1], self.ledger.recent_from_ms)))
+            if late is not None and late[0] >= self.ledger.recent_from_ms:
+                start = late[0]
+            elif late is not None:
+                old.append((tally, *late))
             wants.setdefault((start, end_ms), []).append(tally)
         for (start, end), tallies in wants.items():
             for part, answers in self._counted(tallies, start, end):
                 self._merge(part, answers, start, end)
         for tally, start, end in old:
-            self._recount(tally, start, end)
+            if tally.error is None:
+                self._recount(tally, start, end)
         self._note([t for t in self._tallies.values() if t.to_ms - t.noted_to_ms >= _NOTE_EVERY_MS])
 
     def fill(self) -> bool:
@@ -235,29 +253,37 @@ class Tallies:
     def _begin(self, tally: Tally, end_ms: int) -> int:
         if tally.new or tally.to_ms < end_ms - max(tally.needed_ms, _CHUNK_MS):
             return self.ledger.block_of(end_ms - max(1, min(tally.needed_ms, _CHUNK_MS)))
-        late_ms = max(_LATE_MS, _LATE_INTERVALS * self.interval_ms, _RESTART_MS if tally.restarted else 0)
+        late_ms = max(self._late_ms, _RESTART_MS if tally.restarted else 0)
+        if self._late is None or tally.metrics is None:
+            # others write to the store, and nobody tells what
+            late_ms = max([late_ms, *(ms for ms, every in _DEEPER if end_ms % every < self.interval_ms)])
         start = max(tally.from_ms, tally.to_ms - -(-late_ms // self.interval_ms) * self.interval_ms)
         return start if start >= self.ledger.recent_from_ms else self.ledger.block_of(start)
 
+    def _hear(self, end_ms: int) -> None:
+        """Notes the samples that came late with the tallies that read them."""
+        if self._late is None:
+            return
+        heard = self._late.take(end_ms - self._late_ms)
+        for tally in self._tallies.values() if heard else ():
+            for metric in tally.metrics or ():
+                if metric in heard:
+                    tally.came_late(*heard[metric])
+
     def _late_of(self, tally: Tally, start_ms: int) -> tuple[int, int] | None:
-        """[from, to) of counted intervals that samples reached which came late, before `start_ms`."""
-        if self._late is None or tally.new or not tally.metrics:
-            return None
-        found = self._late.take(tally.metrics, start_ms)
-        if found is None:
+        """[from, to) of counted intervals before `start_ms` that samples reached which came late."""
+        if tally.late is None or tally.new:
             return None
         # the increase up to the next sample changes too; a gap of more than five minutes ends a counter's count
-        start = max(tally.from_ms, found[0] // self.interval_ms * self.interval_ms - self.interval_ms)
-        end = min(start_ms, (found[1] + _LATE_MS) // self.interval_ms * self.interval_ms + self.interval_ms)
+        start = max(tally.from_ms, tally.late[0] // self.interval_ms * self.interval_ms - self.interval_ms)
+        end = min(start_ms, (tally.late[1] + _LATE_MS) // self.interval_ms * self.interval_ms + self.interval_ms)
         return (start, end) if start < end else None
 
-    def _counted(
-        self, tallies: Sequence[Tally], from_ms: int, to_ms: int
-    ) -> list[tuple[list[Tally], list[Counts]]]:
+    def _counted(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> list[tuple[list[Tally], list[Counts]]]:
         """The tallies that could be counted and their counts; the others keep the error."""
         if from_ms >= to_ms:
             return []
-        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms) for t in tallies])
+        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms, tuple(t.groups)) for t in tallies])
         well: list[Tally] = []
         counts: list[Counts] = []
         for tally, answer in zip(tallies, answers, strict=True):
@@ -270,13 +296,17 @@ class Tallies:
         return [(well, counts)] if well else []
 
     def _store(self, tallies: Sequence[Tally], answers: Sequence[Counts]) -> None:
-        keyed = [(group_key(t, g), rows) for t, counts in zip(tallies, answers, strict=True) for g, rows in counts.items()]
+        keyed = [
+            (group_key(t, g), rows) for t, counts in zip(tallies, answers, strict=True) for g, rows in counts.items()
+        ]
         insert_events(self._pool, self.interval_ms, joined([key for key, _ in keyed], [rows for _, rows in keyed]))
 
     def _merge(self, tallies: Sequence[Tally], answers: Sequence[Counts], from_ms: int, end_ms: int) -> None:
         """Takes up the newest counts. What changed is kept first: what is only in memory would miss after a restart."""
         old_ms = self.ledger.recent_from_ms
-        owners = [(t, group, rows) for t, counts in zip(tallies, answers, strict=True) for group, rows in counts.items()]
+        owners = [
+            (t, group, rows) for t, counts in zip(tallies, answers, strict=True) for group, rows in counts.items()
+        ]
         keys = [group_key(tally, group) for tally, group, _ in owners]
         rows = joined(keys, [rows for _, _, rows in owners])
         lanes = np.array([self._lane(tally, group) for tally, group, _ in owners], np.int64)
@@ -295,6 +325,8 @@ class Tallies:
                 tally.from_ms = tally.stored_from_ms = from_ms
                 tally.changed(from_ms)
             tally.to_ms, tally.restarted = max(tally.to_ms, end_ms), False
+            if tally.late is not None and tally.late[0] // self.interval_ms * self.interval_ms > from_ms:
+                tally.late = None
             tally.from_ms = max(tally.from_ms, self.ledger.oldest_ms)
 
     def _look_for_late(
@@ -311,10 +343,14 @@ class Tallies:
 
     def _recount(self, tally: Tally, from_ms: int, to_ms: int) -> None:
         """Counts old blocks again that late samples reached."""
-        start, end = self.ledger.block_of(from_ms), min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, tally.to_ms)
+        start, end = (
+            self.ledger.block_of(from_ms),
+            min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, tally.to_ms),
+        )
         for part, answers in self._counted([tally], max(start, tally.from_ms), end):
             self._store(part, answers)
             self._replace(tally, answers[0], max(start, tally.from_ms), end)
+            tally.late = None
             tally.changed(start)
             SLO_RECOUNTED.inc((end - start) // self.interval_ms)
 

@@ -54,6 +54,18 @@ def engine(request: pytest.FixtureRequest, embedded_pool: Pool) -> PromQLEngine:
     return PromQLEngine(embedded_pool, Limits(), push_down=request.param)
 
 
+def test_increase_exact_of_histograms_adds_up(embedded_pool: Pool, engine: PromQLEngine) -> None:
+    """Adjacent windows of a native histogram add up to its own increase, a reset included; the first counts nothing."""
+    grown = [(0, 10.0), (50, 14.0), (70, 20.0), (130, 4.0), (170, 6.0)]
+    put_histograms(embedded_pool, {series("h"): [(T0 + t * 1000, histogram(count)) for t, count in grown]})
+    found = engine.range("increase_exact(h[1m])", T0, T0 + 180_000, 60_000)
+    assert counts(found) == [0.0, 4.0, 6.0, 6.0]
+    query = "histogram_count(sum(increase_exact(h[1m])))"
+    assert engine.range(query, T0, T0 + 180_000, 60_000).values.tolist() == [[0.0, 4.0, 6.0, 6.0]]
+    under = engine.range("histogram_fraction(0, 1, increase_exact(h[1m]))", T0 + 60_000, T0 + 180_000, 60_000)
+    assert under.values.tolist() == [[0.5, 0.5, 0.5]]
+
+
 def test_what_is_stored_is_what_is_read(embedded_pool: Pool, engine: PromQLEngine) -> None:
     """Every part of a histogram comes back to the last bit."""
     h = Histogram(

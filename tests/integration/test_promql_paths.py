@@ -31,9 +31,10 @@ values = st.one_of(
 one_series = st.lists(st.tuples(st.integers(0, 600), values), min_size=1, max_size=40).map(
     lambda points: sorted({at: (T0 + at * 1000, value) for at, value in points}.values())
 )
+FUNCTIONS = sorted({*GRID_FUNCTIONS, "increase_exact"})
 queries = st.one_of(
     st.just("m"),
-    st.builds("{}(m[{}s])".format, st.sampled_from(sorted(GRID_FUNCTIONS)), st.sampled_from([30, 60, 181])),
+    st.builds("{}(m[{}s])".format, st.sampled_from(FUNCTIONS), st.sampled_from([30, 60, 181])),
 ).flatmap(
     lambda inner: st.one_of(
         st.just(inner),
@@ -115,7 +116,8 @@ def test_a_sample_written_twice_counts_once(embedded_pool: Pool, push_down: bool
         assert_same(a, b, 0)
 
 
-def test_increase_exact_of_adjacent_windows_adds_up(embedded_pool: Pool) -> None:
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_increase_exact_of_adjacent_windows_adds_up(embedded_pool: Pool, push_down: bool) -> None:
     """Hours of increase_exact sum to what the counter went up by, resets included, however the samples lie."""
     generator = np.random.default_rng(3)
     at = np.cumsum(generator.integers(1, 50_000, 400))
@@ -123,7 +125,7 @@ def test_increase_exact_of_adjacent_windows_adds_up(embedded_pool: Pool) -> None
     value = np.cumsum(steps)
     value[200:] -= value[200] - steps[200]  # restarted between 199 and 200
     put(embedded_pool, {series("c_total"): list(zip((T0 + at).tolist(), value.tolist(), strict=True))})
-    engine = PromQLEngine(embedded_pool, Limits())
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
     end = (int(T0 + at[-1]) // 60_000 + 1) * 60_000
     start = T0 // 60_000 * 60_000 + 60_000
     result = engine.range("increase_exact(c_total[1m])", start, end, 60_000)
@@ -131,11 +133,23 @@ def test_increase_exact_of_adjacent_windows_adds_up(embedded_pool: Pool) -> None
     assert total == pytest.approx(steps[1:].sum(), abs=1e-9)
 
 
-def test_increase_exact_without_a_baseline_counts_from_the_first_sample(embedded_pool: Pool) -> None:
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_increase_exact_is_the_same_wherever_the_query_begins(embedded_pool: Pool, push_down: bool) -> None:
+    """The sample counted from may be less than five minutes older than the window, at the first step as at others."""
+    put(embedded_pool, {series("c_total"): [(T0, 5.0), (T0 + 1, 6.0), (T0 + 330_000, 9.0)]})
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
+    for end, value in ((T0 + 330_001, 3.0), (T0 + 359_999, 3.0), (T0 + 360_000, 3.0), (T0 + 360_001, 0.0)):
+        for start in (end, end - 60_000, end - 360_000):
+            found = engine.range("increase_exact(c_total[1m])", start, end, 30_000)
+            assert found.values[0, -1] == value, (end, start)
+
+
+@pytest.mark.parametrize("push_down", [True, False], ids=["pushed", "arrays"])
+def test_increase_exact_without_a_baseline_counts_from_the_first_sample(embedded_pool: Pool, push_down: bool) -> None:
     """A counter that is new, or was away for more than five minutes, starts at its first sample."""
     points = [(T0 + t * 1000, v) for t, v in ((10, 50.0), (20, 53.0), (420, 90.0), (430, 91.0))]
     put(embedded_pool, {series("c_total"): points})
-    engine = PromQLEngine(embedded_pool, Limits())
+    engine = PromQLEngine(embedded_pool, Limits(), push_down=push_down)
     assert engine.instant("increase_exact(c_total[1m])", T0 + 60_000).values.tolist() == [[3.0]]
     assert engine.instant("increase_exact(c_total[1m])", T0 + 440_000).values.tolist() == [[1.0]]
     assert engine.instant("increase_exact(c_total[7m])", T0 + 435_000).values.tolist() == [[41.0]]

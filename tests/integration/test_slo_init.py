@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from app.commands import slo_init
+from app.commands.slo import init as slo_init
 from app.store.client import Pool
 from slo.files import check_slo, read_files
 from slo.spec import EventsSli, SloSpec

@@ -343,7 +343,9 @@ def test_what_is_not_configured_any_more_ends() -> None:
     book = book_on(FakeState())
     book.look(status(1000, BURNS))
     book.look(status(1000, BURNS, replace(wearing(for_ms=M), name="waits")))
+    assert book.firing() == {SLO: {"page"}}
     book.end_missing(lambda slo, key: False, 9000)
+    assert book.firing() == {}
     (found,) = book.alerts()
     assert found.ends_at == datetime.fromtimestamp(9, UTC)
     assert book.state("shop-waits", "page") == INACTIVE

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from app.config import Limits
-from app.errors import BadQuery, QueryTimeout
+from app.errors import BadQuery, QueryTimeout, WatchhouseError
 from app.labels import Labels
 from app.query.grid import Grid
 from app.query.promql.ast import Aggregate, Call, Node, Range, Selector, Subquery, Text
@@ -20,6 +21,7 @@ from app.query.promql.leaves import LeafSource
 from app.query.promql.locality import Reach, reach_of
 from app.query.promql.parse import parse
 from app.query.promql.reuse import Asked, StepCache
+from app.query.promql.together import Planner, Reading
 from app.query.result import Kind, QueryResult, Samples
 from app.query.vector import Vector
 from app.store.client import Pool
@@ -39,6 +41,7 @@ class PromQLEngine:
     def __init__(self, pool: Pool, limits: Limits, push_down: bool = True, compiled: bool | None = None) -> None:
         compiled = pool.embedded and push_down if compiled is None else compiled
         self._source = LeafSource(pool, SeriesCatalog(), compiled)
+        self._planner = Planner()
         self._limits = limits
         self._push_down = push_down
         self._steps: StepCache | None = None
@@ -82,20 +85,8 @@ class PromQLEngine:
         With `reuse` steps of an earlier answer to the same text are used again, where no sample of theirs was written
         since.
         """
-        if step_ms <= 0:
-            raise BadQuery("zero or negative query resolution step widths are not accepted. Try a positive integer")
-        if end_ms < start_ms:
-            raise BadQuery("end timestamp must not be before start time")
-        if (end_ms - start_ms) // step_ms > self._limits.query_max_points:
-            raise BadQuery(
-                f"exceeded maximum resolution of {self._limits.query_max_points:,} points per timeseries"
-                f" (limits.query_max_points). Try decreasing the query resolution (?step=XX)"
-            )
-        node = parse(query)
-        if isinstance(node, Range | Subquery | Text):
-            found = "string" if isinstance(node, Text) else "range vector"
-            raise BadQuery(f'invalid expression type "{found}" for range query, must be Scalar or instant Vector')
-        grid = Grid.between(start_ms, end_ms, step_ms)
+        grid = self._grid(start_ms, end_ms, step_ms)
+        node = _of_range(parse(query))
         context = self._context(start_ms, end_ms, timeout_s, lookback_ms, step_ms)
         context.text = query
         reach = reach_of(node) if reuse and self._steps is not None else None
@@ -103,6 +94,29 @@ class PromQLEngine:
             return _result("matrix", self._evaluated(node, grid, context), grid, context)
         asked = Asked(query, step_ms, start_ms % step_ms, lookback_ms)
         return _result("matrix", self._again(asked, node, reach, grid, context), grid, context)
+
+    def range_many(
+        self, queries: Sequence[str], start_ms: int, end_ms: int, step_ms: int
+    ) -> Iterator[QueryResult | WatchhouseError]:
+        """As `range` of each query, one after another, with what many of them sum of a metric read once.
+
+        One that fails is answered with its error. Notes are left out. The values are those `range` gives, to the last
+        bit where leaves are compiled.
+        """
+        grid = self._grid(start_ms, end_ms, step_ms)
+        plan = self._planner.plan(tuple(queries))
+        new_context = functools.partial(self._context, start_ms, end_ms, None, DEFAULT_LOOKBACK_MS, step_ms)
+        with _no_complaints():
+            reading = Reading(plan, self._source, grid, new_context, self._push_down)
+        for text, node in zip(queries, plan.nodes, strict=True):
+            try:
+                found = reading.of(node) if isinstance(node, Aggregate) else None
+                if found is not None:
+                    yield _matrix_of(found, grid)
+                else:
+                    yield self._one_of_many(text, node, grid, new_context(), reading)
+            except WatchhouseError as error:
+                yield error
 
     def newest(self, selector: Selector, time_ms: int) -> list[tuple[Labels, int, float]]:
         """(labels, time in ms, value) of the newest sample of each selected series that is not stale, by labels.
@@ -127,6 +141,29 @@ class PromQLEngine:
         """
         context = self._context(start_ms, end_ms, None, DEFAULT_LOOKBACK_MS)
         return self._source.everything(selector, start_ms - 1, end_ms, context)
+
+    def _one_of_many(
+        self, text: str, node: Node | BadQuery, grid: Grid, context: Context, reading: Reading
+    ) -> QueryResult:
+        if isinstance(node, BadQuery):
+            raise node
+        context.text = text
+        evaluator = Evaluator(self._source, context, _of_range(node), self._push_down, reading.of)
+        with _no_complaints():
+            return _result("matrix", evaluator.evaluate(node, grid), grid, context)
+
+    def _grid(self, start_ms: int, end_ms: int, step_ms: int) -> Grid:
+        """The steps of a range query. Raises BadQuery when there are none, or too many."""
+        if step_ms <= 0:
+            raise BadQuery("zero or negative query resolution step widths are not accepted. Try a positive integer")
+        if end_ms < start_ms:
+            raise BadQuery("end timestamp must not be before start time")
+        if (end_ms - start_ms) // step_ms > self._limits.query_max_points:
+            raise BadQuery(
+                f"exceeded maximum resolution of {self._limits.query_max_points:,} points per timeseries"
+                f" (limits.query_max_points). Try decreasing the query resolution (?step=XX)"
+            )
+        return Grid.between(start_ms, end_ms, step_ms)
 
     def _evaluated(self, node: Node, grid: Grid, context: Context) -> Value:
         with _no_complaints():
@@ -158,6 +195,14 @@ class PromQLEngine:
         return Context(self._limits, time.monotonic() + timeout, timeout, start_ms, end_ms, lookback_ms, step_ms)
 
 
+def _of_range(node: Node) -> Node:
+    """The tree of a range query. Raises BadQuery where it gives no instant vector or scalar."""
+    if isinstance(node, Range | Subquery | Text):
+        found = "string" if isinstance(node, Text) else "range vector"
+        raise BadQuery(f'invalid expression type "{found}" for range query, must be Scalar or instant Vector')
+    return node
+
+
 def _has_order(node: Node) -> bool:
     return (isinstance(node, Call) and node.name.startswith("sort")) or (
         isinstance(node, Aggregate) and node.op in ("topk", "bottomk")
@@ -186,8 +231,20 @@ def _result(kind: Kind, value: Value, grid: Grid, context: Context, ordered: boo
         return _noted(QueryResult(kind, labels, grid.times, value.values[None, :], present), context)
     vector = value.compact()
     if not ordered:
-        vector = vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
+        vector = _sorted(vector)
     # whoever counts with values alone must not take a histogram for one
     values = vector.values if vector.histograms is None else np.where(vector.native, np.nan, vector.values)
     result = QueryResult(kind, vector.labels, grid.times, values, vector.present, histograms=vector.histograms)
     return _noted(result, context)
+
+
+def _sorted(vector: Vector) -> Vector:
+    if len(vector) < 2:
+        return vector
+    return vector.take(sorted(range(len(vector)), key=vector.labels.__getitem__))
+
+
+def _matrix_of(vector: Vector, grid: Grid) -> QueryResult:
+    """The answer that has no notes and no histograms."""
+    vector = _sorted(vector)
+    return QueryResult("matrix", vector.labels, grid.times, vector.values, vector.present)

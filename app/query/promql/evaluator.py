@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +34,7 @@ from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
-from app.query.promql.leaves import (
-    GRID_FUNCTIONS,
-    PUSHED_AGGREGATIONS,
-    LeafSource,
-)
+from app.query.promql.leaves import PUSHED_AGGREGATIONS, LeafSource
 from app.query.promql.limit_ratio import limit_ratio
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.operations import TRIMS, Operation
@@ -61,12 +57,23 @@ Value = Vector | Scalar | Text
 
 
 class Evaluator:
-    """Evaluates one query. `push_down` False keeps every range function and aggregation on arrays."""
+    """Evaluates one query. `push_down` False keeps every range function and aggregation on arrays.
 
-    def __init__(self, source: LeafSource, context: Context, query: Node, push_down: bool = True) -> None:
+    `known` gives the aggregations that are worked out already, at the query's own times.
+    """
+
+    def __init__(
+        self,
+        source: LeafSource,
+        context: Context,
+        query: Node,
+        push_down: bool = True,
+        known: Callable[[Aggregate], Vector | None] | None = None,
+    ) -> None:
         self._source = source
         self.context: Context = context
         self._push_down = push_down
+        self._known = known
         self._repeated = repeated(query)
         self._values: dict[tuple[Node, Grid, bool, bool], Value] = {}
 
@@ -185,7 +192,7 @@ class Evaluator:
             leaf = node.args[0]
             if (
                 self._push_down
-                and node.name in GRID_FUNCTIONS
+                and self._source.puts_on_grid(node.name)
                 and isinstance(leaf, Range)
                 and not self._source.may_have_histograms(leaf.selector, self.context)
             ):
@@ -199,6 +206,11 @@ class Evaluator:
         return result if isinstance(result, Vector) else Scalar(result)
 
     def _aggregate(self, node: Aggregate, grid: Grid) -> Vector:
+        context = self.context
+        if self._known is not None and grid == Grid.between(context.start_ms, context.end_ms, context.step_ms):
+            known = self._known(node)
+            if known is not None:
+                return known
         pushed = self._pushed(node, grid) if self._push_down else None
         if pushed is not None:
             return pushed
@@ -235,7 +247,7 @@ class Evaluator:
         inner = node.expr
         if isinstance(inner, Selector):
             function, selector, window_ms = INSTANT, inner, self.context.lookback_ms
-        elif isinstance(inner, Call) and inner.name in GRID_FUNCTIONS and isinstance(inner.args[0], Range):
+        elif isinstance(inner, Call) and self._source.puts_on_grid(inner.name) and isinstance(inner.args[0], Range):
             function, selector, window_ms = inner.name, inner.args[0].selector, inner.args[0].range_ms
             # without their names two series of two metrics may be one, which is an error only arrays can see
             if selector.metric is None or METRIC_NAME in node.grouping.labels:

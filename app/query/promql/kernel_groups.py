@@ -29,3 +29,21 @@ def gathered(
                 if members[g, k] == 0 or better or math.isnan(best):
                     total[g, k] = x
             members[g, k] += 1
+
+
+@kernel
+def picked(
+    values: Floats, present: Bools, starts: Ints, rows: Ints, out: Ints, total: Floats, lost: Floats, some: Bools
+) -> None:
+    """Adds the series `rows[starts[i]:starts[i + 1]]`, in this order, to the sum `out[i]`.
+
+    `total`, `lost` and `some` (whether a series was there) are [sums, steps].
+    """
+    for i in range(len(out)):
+        g = out[i]
+        for j in range(starts[i], starts[i + 1]):
+            s = rows[j]
+            for k in range(values.shape[1]):
+                if present[s, k]:
+                    total[g, k], lost[g, k] = add(total[g, k], lost[g, k], values[s, k])
+                    some[g, k] = True

@@ -43,6 +43,7 @@ _KERNELS: Mapping[str, tuple[Callable[..., None], tuple[int, ...]]] = {
     "delta": (kernels.extrapolated, (False, False)),
     "idelta": (kernels.last_two, (False,)),
     "increase": (kernels.extrapolated, (True, False)),
+    "increase_exact": (kernels.increased, ()),
     "irate": (kernels.last_two, (True,)),
     "last_over_time": (kernels.newest, (False,)),
     "max_over_time": (kernels.extreme, (True,)),
@@ -125,10 +126,10 @@ class KernelLeaves:
         grid, window_ms = leaf.grid, leaf.window_ms
         read = _Read(
             leaf.selector,
-            storable(grid.start_ms - window_ms),
+            storable(grid.start_ms - leaf.read_ms),
             grid.end_ms,
             leaf.function in (INSTANT, INSTANT_TIME),
-            None if window_ms >= grid.step_ms else (grid, window_ms),
+            None if leaf.read_ms >= grid.step_ms else (grid, leaf.read_ms),
         )
         yield from self._each(read, context, partial(_worked_out, leaf.function, grid, window_ms))
 
@@ -257,4 +258,6 @@ def warm_up() -> None:
     for function in _KERNELS:
         rows = _worked_out(function, Grid(1, 1, 2), 1, samples)
     total, lost, members = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2), np.int64)
-    kernel_groups.gathered(rows.values, rows.present, np.zeros(1, np.int64), kernel_groups.SUM, total, lost, members)
+    one = np.zeros(1, np.int64)
+    kernel_groups.picked(rows.values, rows.present, np.arange(2), one, one, total, lost, np.zeros((1, 2), bool))
+    kernel_groups.gathered(rows.values, rows.present, one, kernel_groups.SUM, total, lost, members)

@@ -18,6 +18,8 @@ from app.query.vector import Bools, Floats, Ints
 from app.store.metrics import STALE_NAN_BITS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+BASELINE_MS = 300_000
+"""How far before a window `increase_exact` looks for the sample to count from."""
 
 
 def kernel(function: _F) -> _F:
@@ -141,6 +143,43 @@ def extrapolated(
             if per_second:
                 factor /= window / 1000.0
             out[s, k] = result * factor
+            present[s, k] = True
+
+
+@kernel
+def increased(
+    ts: Ints, values: Floats, offsets: Ints, first: int, step: int, steps: int, window: int, out: Floats, present: Bools
+) -> None:
+    """increase_exact: from the last sample before the window, if it is near, to the last one in it; no extrapolation.
+
+    Samples begin BASELINE_MS before the first window.
+    """
+    for s in range(len(offsets) - 1):
+        a = lo = hi = offsets[s]
+        b = offsets[s + 1]
+        # pairs inside the window where the counter went down
+        resets = 0
+        for k in range(steps):
+            end = first + k * step
+            while hi < b and ts[hi] <= end:
+                if hi > lo and values[hi] < values[hi - 1]:
+                    resets += 1
+                hi += 1
+            while lo < hi and ts[lo] <= end - window:
+                lo += 1
+                if lo < hi and values[lo] < values[lo - 1]:
+                    resets -= 1
+            if hi == lo:
+                present[s, k] = False
+                out[s, k] = 0.0
+                continue
+            base = lo - 1 if lo > a and ts[lo - 1] > end - window - BASELINE_MS else lo
+            result = values[hi - 1] - values[base]
+            if resets > 0 or values[lo] < values[base]:
+                for i in range(base + 1, hi):
+                    if values[i] < values[i - 1]:
+                        result += values[i - 1]
+            out[s, k] = result
             present[s, k] = True
 
 

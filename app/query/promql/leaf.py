@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.query.grid import Grid
 from app.query.promql.ast import Selector
+from app.query.promql.kernels import BASELINE_MS
 
 INSTANT = "instant"
 """The leaf that is a selector alone: the last sample of the look-back, unless it is a stale marker."""
@@ -21,3 +22,13 @@ class Leaf:
     selector: Selector
     window_ms: int
     grid: Grid
+
+    @property
+    def read_ms(self) -> int:
+        """How far before a step samples are read."""
+        return self.window_ms + reach_ms(self.function)
+
+
+def reach_ms(function: str) -> int:
+    """How far before its windows a range function looks."""
+    return BASELINE_MS if function == "increase_exact" else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -19,7 +19,7 @@ from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_c
 from app.query.promql.context import Context
 from app.query.promql.groups import GroupIndex, Groups
 from app.query.promql.histograms.hints import REACH_MS
-from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves
+from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves, Rows
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
 from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, Hints, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
@@ -72,6 +72,10 @@ class LeafSource:
         self._kernels = KernelLeaves(self._native) if compiled else None
         self._groups = GroupIndex()
         self._histograms = HistogramMetrics(pool)
+
+    def puts_on_grid(self, function: str) -> bool:
+        """Whether leaves of a range function can be worked out without arrays of all their samples."""
+        return function in GRID_FUNCTIONS or (self._kernels is not None and function in KERNEL_FUNCTIONS)
 
     def doubtful(self, function: str, vector: Vector) -> bool:
         """Whether the engine's own sums may have spoiled a leaf: they overflow, or keep an infinity that has left."""
@@ -142,6 +146,21 @@ class LeafSource:
         groups = Vector(_group_labels(rows, grouping), values, present)
         return _padded(groups, leaf.grid.n, first, last).compact()
 
+    def parts(self, leaf: Leaf, context: Context) -> Iterator[tuple[Rows, Callable[[], list[Labels]]]] | None:
+        """The rows of a leaf, by id, in parts, with a way to their labels; None where it takes arrays."""
+        if self._kernels is None or leaf.function not in KERNEL_FUNCTIONS or _reachable(leaf.grid) != (0, leaf.grid.n):
+            return None
+        return self._parts(self._kernels, leaf, context)
+
+    def _parts(
+        self, source: KernelLeaves, leaf: Leaf, context: Context
+    ) -> Iterator[tuple[Rows, Callable[[], list[Labels]]]]:
+        series = 0
+        for part in source.parts(leaf, context):
+            series += len(part.ids)
+            context.check_size(series, 0)
+            yield part, partial(self._labels, part.ids, leaf.selector, context)
+
     def samples(
         self, selector: Selector, after_ms: int, until_ms: int, context: Context, hints: bool = False
     ) -> Samples:
@@ -177,13 +196,10 @@ class LeafSource:
         self, source: KernelLeaves, leaf: Leaf, op: str, grouping: Grouping, context: Context
     ) -> Vector | None:
         groups = Groups(op, leaf.grid.n)
-        series = 0
-        for part in source.parts(leaf, context):
-            series += len(part.ids)
-            context.check_size(series, 0)
+        for part, labels in self._parts(source, leaf, context):
             if not len(part.ids):
                 continue
-            group, names = self._groups.of(part.ids, grouping, partial(self._labels, part.ids, leaf.selector, context))
+            group, names = self._groups.of(part.ids, grouping, labels)
             groups.add(part, group, names)
             context.check_size(len(groups), leaf.grid.n)
         return groups.result()

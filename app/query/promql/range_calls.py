@@ -15,7 +15,8 @@ from app.query.promql.context import WINDOW_BYTES
 from app.query.promql.functions import absent, check_factor, labels_of_absent
 from app.query.promql.histogram import check_quantile
 from app.query.promql.histograms.over_time import EDGES, HINTED, over_time, unhinted
-from app.query.promql.range_functions import BASELINE_MS, KEEPS_NAME, RANGE_FUNCTIONS
+from app.query.promql.leaf import reach_ms
+from app.query.promql.range_functions import KEEPS_NAME, RANGE_FUNCTIONS
 from app.query.promql.windows import cut
 from app.query.result import Samples
 from app.query.vector import Bools, Floats, Vector, unnamed
@@ -47,8 +48,7 @@ def call_range_function(evaluator: Evaluator, node: Call, grid: Grid) -> Vector:
     parameters = [evaluator.scalar(arg, grid) for arg in rest]
     _check(evaluator, node.name, parameters)
     hints = node.name in HINTED or (evaluator.context.adds_histograms and node.name in EDGES)
-    before_ms = BASELINE_MS if node.name == "increase_exact" else 0
-    samples, ends = evaluator.samples(source, grid, before_ms, hints)
+    samples, ends = evaluator.samples(source, grid, reach_ms(node.name), hints)
     evaluator.context.check_size(len(samples), ends.n, WINDOW_BYTES)
     # windows that stand still (@) are evaluated at every step only where parameters may move
     still = ends.n != grid.n

@@ -13,11 +13,9 @@ from app.query.promql import kahan, kernels
 from app.query.promql.quantiles import quantile_of_rows
 from app.query.promql.regression import deriv, predict_linear
 from app.query.promql.windows import Windows, sums_between
-from app.query.vector import Bools, Floats
+from app.query.vector import Bools, Floats, Ints
 
 RangeFunction = Callable[..., tuple[Floats, Bools]]
-BASELINE_MS = 300_000
-"""How far before a window `increase_exact` looks for the sample to count from."""
 
 
 def _count(w: Windows) -> tuple[Floats, Bools]:
@@ -188,10 +186,16 @@ def _increase_exact(w: Windows) -> tuple[Floats, Bools]:
     one the first sample counts nothing.
     """
     before, now = _pairs(w)
-    step = np.where(now >= before, now - before, now)
+    first = counted_from(w)
+    resets = sums_between(np.where(now < before, before, 0.0), first + 1, w.hi)
+    return w.at(w.hi - 1) - w.at(first) + resets, w.some
+
+
+def counted_from(w: Windows) -> Ints:
+    """The position of the sample that `increase_exact` counts each window from."""
     previous = w.lo - 1
-    based = (previous >= w.series_start) & (w.time_at(previous) >= w.ends_ms - w.range_ms - BASELINE_MS)
-    return sums_between(step, np.where(based, w.lo, w.lo + 1), w.hi), w.some
+    based = (previous >= w.series_start) & (w.time_at(previous) > w.ends_ms - w.range_ms - kernels.BASELINE_MS)
+    return np.where(based, previous, w.lo)
 
 
 RANGE_FUNCTIONS: Mapping[str, RangeFunction] = {

@@ -16,7 +16,7 @@ from app.query.promql.histograms import notes
 from app.query.promql.histograms.arithmetic import is_reset, same
 from app.query.promql.histograms.rates import Rates
 from app.query.promql.histograms.totals import Incompatible, counter_collision, mean, total
-from app.query.promql.range_functions import RANGE_FUNCTIONS
+from app.query.promql.range_functions import RANGE_FUNCTIONS, counted_from
 from app.query.promql.windows import Windows, recut
 from app.query.result import Samples
 from app.query.vector import Bools, Floats, Histograms, Vector, is_histogram, no_histograms
@@ -58,6 +58,8 @@ def over_time(context: Context, name: str, samples: Samples, w: Windows, paramet
     values, present = RANGE_FUNCTIONS[name](found.float_windows, *parameters)
     if name in _RATES:
         return found.rates(name, values, present)
+    if name == "increase_exact":
+        return found.exact(values, present)
     if name in _INSTANT_RATES:
         return found.instant_rates(name, values, present)
     if name in _TOTALS:
@@ -113,6 +115,15 @@ class _OverTime:
         self._out = rates.extrapolated(
             pure[self._w.counts[pure] >= 2], counter=name != "delta", per_second=name == "rate"
         )
+        return self.vector(values, present | is_histogram(self._out))
+
+    def exact(self, values: Floats, present: Bools) -> Vector:
+        """increase_exact."""
+        pure = self._without_mixed(present)
+        w, base = self._w, counted_from(self._w)
+        rates = Rates(self._context, self._all, w, lambda i: self._labels[i // self._steps])
+        # a float before histograms is nothing they could be counted from
+        self._out = rates.exact(pure, np.where(self._native[np.clip(base, 0, None)], base, w.lo))
         return self.vector(values, present | is_histogram(self._out))
 
     def instant_rates(self, name: str, values: Floats, present: Bools) -> Vector:

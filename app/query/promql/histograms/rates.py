@@ -15,7 +15,7 @@ from app.query.promql.histograms.arithmetic import IncompatibleBuckets, Sum, div
 from app.query.promql.histograms.layout import compact
 from app.query.promql.range_functions import extrapolation
 from app.query.promql.windows import Windows
-from app.query.vector import Histograms, no_histograms
+from app.query.vector import Histograms, Ints, no_histograms
 
 Which = npt.NDArray[np.intp]
 
@@ -44,6 +44,17 @@ class Rates:
         for i in windows.tolist():
             if out[i] is not None:
                 out[i] = multiplied(out[i], float(factor[i]))
+        return out
+
+    def exact(self, windows: Which, base: Ints) -> Histograms:
+        """What each of some windows went up by since the histogram at `base`, not stretched."""
+        out = no_histograms((len(self._w.lo),))
+        for i in self._context.make_histograms(windows.tolist()):
+            last, end = int(base[i]), int(self._w.hi[i])
+            if end - last > 1:
+                out[i] = self._increase(last, end, True, self._labels_of(i))
+            else:
+                out[i] = compact(gauge(multiplied(self._items[last], 0.0)))
         return out
 
     def instant(self, windows: Which, counter: bool) -> Histograms:
