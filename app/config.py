@@ -225,6 +225,10 @@ class SloConfig(Files):
     """Length of the intervals in which good and total are counted."""
     windows: Literal["google", "pyrra"] | Path = "google"
     """The SRE Workbook's burn-rate alerts, Pyrra's, or those of a Sloth AlertWindows file."""
+    coverage_floor: float = Field(0.5, ge=0, le=1)
+    """The share of a window that must be known for an alert to change by it."""
+    false_alarms: float = Field(0.01, ge=0, lt=1)
+    """The probability of an alert by chance in a whole period while there is little traffic; 0 for no such guard."""
 
     @field_validator("windows", mode="before")
     @classmethod

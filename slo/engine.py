@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from app.alert import Alert, AlertSink
 from app.errors import WatchhouseError
 from app.store.client import Pool
@@ -17,7 +19,7 @@ from app.store.state import StateStore
 from app.telemetry import SLO_CYCLE_SECONDS, SLO_FAILURES, SLOS
 from slo.alerts import AlertBook
 from slo.board import Batch, Board, Ranges, Watched
-from slo.counting import Counter, Want
+from slo.counting import Counting, Want
 from slo.judge import Policy, judge
 from slo.maintenance import AuditEntry, Maintenance, MaintenanceBook
 from slo.measure import Measured
@@ -52,7 +54,7 @@ class SloEngine:
     def __init__(
         self,
         specs: Sequence[SloSpec],
-        counter: Counter,
+        counter: Counting,
         pool: Pool,
         state: StateStore,
         sink: AlertSink,
@@ -297,7 +299,7 @@ class SloEngine:
             places = [n for n in places if batch.watched[n].error is None]
             if places:
                 specs = [batch.specs[n] for n in places]
-                for status in assess(specs, batch.measured.at(places), self.policy):
+                for status in assess(specs, batch.measured.at(np.array(places)), self.policy):
                     self._book.look(status)
         return batches
 

@@ -15,7 +15,7 @@ from app.store.client import Pool
 from app.store.slo_events import KeyedEvents, SloEvents, insert_events, joined, read_events
 from app.store.state import StateStore
 from app.telemetry import SLO_RECOUNTED
-from slo.counting import Counter, Counts, Want
+from slo.counting import Counting, Counts, Want
 from slo.ledger import Cells, Ledger
 from slo.spec import Sli
 
@@ -91,7 +91,7 @@ class Tally:
 class Tallies:
     """All tallies over one ledger. Every method but the look-ups may block; not safe for two threads at once."""
 
-    def __init__(self, counter: Counter, pool: Pool, state: StateStore, interval_ms: int, late: Late | None) -> None:
+    def __init__(self, counter: Counting, pool: Pool, state: StateStore, interval_ms: int, late: Late | None) -> None:
         self.interval_ms = interval_ms
         self.ledger = Ledger(interval_ms, _CHUNK_MS)
         self._counter = counter

@@ -14,7 +14,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from app.telemetry import REGISTRY
-from slo.board import SLOTHS_WINDOWS_MS
+from slo.budgeting import SLOTHS_WINDOWS_MS
 from slo.series import series_of
 from tests.slo_judging import WORKBOOK, alert, slo
 

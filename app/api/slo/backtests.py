@@ -18,7 +18,7 @@ from app.durations import format_duration_ms
 from app.errors import BadQuery
 from app.yamlfile import read_documents
 from slo.backtest import Backtest, PastAlert, backtest
-from slo.board import unit_of
+from slo.budgeting import unit_of
 from slo.engine import SloEngine
 from slo.files import read_slos
 from slo.judge import Policy

@@ -15,7 +15,7 @@ from app.api.slo.figures import number, seconds, spec_json
 from app.config import Limits
 from app.durations import format_duration_ms
 from app.errors import BadQuery
-from slo.board import unit_of
+from slo.budgeting import unit_of
 from slo.burn import budget_of, budget_used, of_period, overall_ratio
 from slo.engine import SloEngine
 from slo.measure import Ints
