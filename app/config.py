@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SecretStr,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -222,8 +223,17 @@ class SloConfig(Files):
 
     interval: Annotated[DurationMs, Field(ge=1000)] = 60_000
     """Length of the intervals in which good and total are counted."""
-    windows: Path | None = None
-    """A Sloth AlertWindows file that replaces the four default burn-rate alerts."""
+    windows: Literal["google", "pyrra"] | Path = "google"
+    """The SRE Workbook's burn-rate alerts, Pyrra's, or those of a Sloth AlertWindows file."""
+    coverage_floor: float = Field(0.5, ge=0, le=1)
+    """The share of a window that must be known for an alert to change by it."""
+    false_alarms: float = Field(0.01, ge=0, lt=1)
+    """The probability of an alert by chance in a whole period while there is little traffic; 0 for no such guard."""
+
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _default_windows(cls, value: object) -> object:
+        return "google" if value is None else value
 
 
 class Limits(StrictModel):
@@ -252,6 +262,8 @@ class Limits(StrictModel):
     query_reuse_memory: SizeBytes = 128 * 2**20
     query_max_exemplars: int = Field(50_000, gt=0)
     log_query_max_lines: int = Field(5_000, gt=0)
+    slo_groups: int = Field(1_000, gt=0)
+    slo_max_intervals: int = Field(600_000, gt=0)
 
     @model_validator(mode="after")
     def _one_query_fits(self) -> Limits:

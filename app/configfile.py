@@ -69,6 +69,8 @@ def _from_folder(data: Any, folder: Path, key: str = "") -> Any:
         return {k: v if k == "scrape_configs" else _from_folder(v, folder, str(k)) for k, v in data.items()}
     if isinstance(data, list):
         return [_from_folder(item, folder, key) for item in data]
+    if key == "windows" and data in ("google", "pyrra"):
+        return data
     if isinstance(data, str) and data and (key in _PATH_KEYS or key == "files"):
         return str(folder / data)
     return data

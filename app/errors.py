@@ -8,6 +8,7 @@ WatchhouseError
 │   └── StoreUnavailable   ClickHouse cannot be reached
 └── QueryError             a query cannot be answered; knows its Prometheus error type
     ├── BadQuery           the query text or a parameter is wrong (bad_data, 400)
+    ├── NotFound           what is asked for by its name is not there (not_found, 404)
     ├── QueryFailed        the query is well formed but cannot be evaluated (execution, 422)
     │   └── QueryLimit     a limit was met; the message names it and its value
     ├── QueryTimeout       the query ran out of time (timeout, 503)
@@ -87,6 +88,13 @@ class BadQuery(QueryError):
 
     error_type = "bad_data"
     status = 400
+
+
+class NotFound(QueryError):
+    """There is nothing of the name asked for: `not_found`, 404."""
+
+    error_type = "not_found"
+    status = 404
 
 
 class QueryFailed(QueryError):

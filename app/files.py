@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alerting.config import AlertmanagerConfig, check_alertmanager, load_alertmanager
-from app.config import Config, resolve_files
+from app.config import Config
 from app.configfile import load_config
 from app.errors import ConfigError, Problem
 from app.yamlfile import load_documents
 from ingest.scrape.config import ScrapeSet, load_scrape_file, scrape_set_from_inline
-from slo.files import SloSetup, check_slo, load_slos
+from slo.files import SloSetup, check_slo, is_slo_data, load_slos
 from slo.windows import load_windows
 
 T = TypeVar("T")
@@ -65,6 +65,36 @@ def _with_inline(scrape: ScrapeSet, config: Config, path: Path) -> ScrapeSet:
     return scrape + scrape_set_from_inline(config.scrape.scrape_configs, load_documents(path)[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file with its mistakes, and what is allowed in it but may surprise."""
+
+    path: Path
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def check_files(paths: Sequence[Path]) -> list[Checked]:
+    """What is wrong in each file. SLO files are read together, as they may refer to each other."""
+    slos = [path for path in paths if _is_slo(path)]
+    problems: tuple[Problem, ...] = ()
+    notices: list[Problem] = []
+    try:
+        notices = check_slo(slos)
+    except ConfigError as error:
+        problems = error.problems
+    return [
+        Checked(
+            path,
+            tuple(problem for problem in problems if problem.file == str(path)),
+            tuple(str(notice) for notice in notices if notice.file == str(path)),
+        )
+        if path in slos
+        else _check_alone(path)
+        for path in paths
+    ]
+
+
 def check_file(path: Path) -> list[str]:
     """What is allowed in a file but may surprise. What the file is, its own keys tell.
 
@@ -74,11 +104,26 @@ def check_file(path: Path) -> list[str]:
     keys = set(data) if isinstance(data, dict) else set()
     if "route" in keys or isinstance(data.get("receivers") if keys else None, list):
         return check_alertmanager(path)
-    if "slos" in keys or {"apiVersion", "kind"} <= keys:
-        return [str(notice) for notice in check_slo(path)]
+    if is_slo_data(data):
+        return [str(notice) for notice in check_slo([path])]
     if "global" in keys or "scrape_configs" in keys:
         return load_scrape_file(path)[1]
-    config = load_all(path).config
-    alertmanager = [config.alerting.config] if config.alerting.config else []
-    named = [*config.scrape.files, *resolve_files(config.slo.files), *alertmanager]
-    return [notice for file in named for notice in check_file(file)]
+    loaded = load_all(path)
+    alertmanager = [loaded.config.alerting.config] if loaded.config.alerting.config else []
+    named = [*loaded.config.scrape.files, *alertmanager]
+    told = [notice for file in named for notice in check_file(file)]
+    return [*told, *(str(notice) for notice in loaded.slos.notices)]
+
+
+def _check_alone(path: Path) -> Checked:
+    try:
+        return Checked(path, notices=tuple(check_file(path)))
+    except ConfigError as error:
+        return Checked(path, error.problems)
+
+
+def _is_slo(path: Path) -> bool:
+    try:
+        return is_slo_data(load_documents(path)[0].data)
+    except ConfigError:
+        return False

@@ -48,6 +48,7 @@ from app.store.state import StateStore
 from app.telemetry import REGISTRY
 from app.web import TokenCheck, create_app
 from app.yamlfile import Document
+from ingest.derived import DerivedSeries
 from ingest.fluentbit.forward import ForwardReceiver
 from ingest.kafka.receiver import KafkaReceiver
 from ingest.otlp.grpc_server import OtlpGrpcReceiver
@@ -57,6 +58,7 @@ from ingest.writer import Writer
 from slo.counting import Counter
 from slo.engine import SloEngine
 from slo.judge import Policy
+from slo.series import SloSeries
 from slo.watermark import LateSamples
 
 log = logging.getLogger(__name__)
@@ -147,7 +149,7 @@ class Service:
         if pool.embedded:
             # the first query should not wait for a compiler
             threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-        await self._start_alerting(pool, promql)
+        await self._start_alerting(pool, promql, writer)
         interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
         self._steps.append(("clickhouse interface", _in_thread(interface.close)))
         gate = QueryGate(limits, pool.end_statements)
@@ -168,7 +170,7 @@ class Service:
                 rules_router(self.slos),
                 fluentbit_router(writer, limits),
                 otlp,
-                slo_router(self.slos),
+                slo_router(self.slos, gate, limits, lambda: self._loaded.slos.windows),
                 alertmanager_router(self.alerts),
             ],
             {("POST", "/api/v1/write"): remote_write_endpoint(writer, limits, config.store.retention.metrics)},
@@ -198,7 +200,7 @@ class Service:
         self._steps.append(("retention by size", end))
         return pool
 
-    async def _start_alerting(self, pool: Pool, promql: PromQLEngine) -> None:
+    async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer) -> None:
         state = StateStore(pool)
         url = self.config.alerting.external_url or f"http://{self.config.http.listen}"
         alertmanager = self._loaded.alertmanager
@@ -207,10 +209,10 @@ class Service:
         notifiers = build_notifiers(alertmanager, external_url=url)
         self.alerts = AlertManager(alertmanager, state, notifiers, external_url=url)
         await self._started("alert manager", self.alerts)
-        self.slos = self._slo_engine(pool, promql, state, url)
+        self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)
 
-    def _slo_engine(self, pool: Pool, promql: PromQLEngine, state: StateStore, url: str) -> SloEngine:
+    def _slo_engine(self, pool: Pool, promql: PromQLEngine, state: StateStore, writer: Writer, url: str) -> SloEngine:
         slo, limits = self.config.slo, self.config.limits
         logql = LogQLEngine(pool, limits)
         counter = Counter(promql, logql, slo.interval, limits.query_max_points, limits.slo_groups)
@@ -221,7 +223,16 @@ class Service:
             pool.written.subscribe(late)
         policy = Policy(slo.coverage_floor, slo.false_alarms)
         return SloEngine(
-            self._loaded.slos.specs, counter, pool, state, self.alerts, slo.interval, policy, url, late=late
+            self._loaded.slos.specs,
+            counter,
+            pool,
+            state,
+            self.alerts,
+            slo.interval,
+            policy,
+            url,
+            late=late,
+            series=SloSeries(DerivedSeries(writer, "slo"), VERSION),
         )
 
     async def _start_receivers(self, pool: Pool, writer: Writer, otlp: APIRouter) -> None:

@@ -23,6 +23,7 @@ _OPEN = ("/-/healthy", "/-/ready", "/ready")
 _INGEST = ("/api/v1/write", "/loki/api/v1/push", "/fluentbit/", "/v1/")
 _ADMIN = ("/-/reload",)
 _ENDS_QUERIES = "/api/v1/status/active_queries/"
+_MAINTENANCE = "/api/v1/slos/maintenance"
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -36,20 +37,29 @@ class TokenCheck:
         self.local_only = not auth.tokens and not auth.allow_anonymous
         self.own_token = secrets.token_hex(32)
         """Opens queries for this process itself, as long as it runs."""
-        self._tokens = [(self.own_token.encode(), frozenset[Role](["query"]))]
+        self._tokens = [(self.own_token.encode(), "watchhouse", frozenset[Role](["query"]))]
         for token in auth.tokens:
             secret = read_secret(token.token_file).get_secret_value().encode()
-            self._tokens.append((secret, frozenset(token.roles)))
+            self._tokens.append((secret, token.name, frozenset(token.roles)))
 
     def roles(self, authorization: str) -> frozenset[Role] | None:
         """The roles of an Authorization header's token, None when it is not known."""
+        found = self._find(authorization)
+        return found[1] if found else None
+
+    def name(self, authorization: str) -> str:
+        """What an Authorization header's token is called in the configuration; "" when it is not known."""
+        found = self._find(authorization)
+        return found[0] if found else ""
+
+    def _find(self, authorization: str) -> tuple[str, frozenset[Role]] | None:
         token = authorization.removeprefix("Bearer ").strip().encode()
         if not token:
             return None
         found = None
-        for known, roles in self._tokens:  # every token is compared, so that the time says nothing
+        for known, name, roles in self._tokens:  # every token is compared, so that the time says nothing
             if hmac.compare_digest(known, token):
-                found = roles
+                found = name, roles
         return found
 
     def allows(self, authorization: str, role: Role) -> bool:
@@ -161,6 +171,7 @@ class TokenAuth:
         header = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"authorization"), "")
         role = role_for(scope.get("method", "GET"), scope["path"])
         if self._check.allows(header, role):
+            scope.setdefault("state", {})["token"] = self._check.name(header)
             await self._app(scope, receive, send)
         elif self._check.roles(header) is None:
             refusal = PlainTextResponse("a bearer token is wanted\n", 401, {"WWW-Authenticate": "Bearer"})
@@ -174,7 +185,8 @@ def role_for(method: str, path: str) -> Role:
     if path.startswith(_INGEST) or (method == "POST" and path.startswith("/api/v2/alerts")):
         return "ingest"
     ends_query = method == "DELETE" and path.startswith(_ENDS_QUERIES)
-    return "admin" if ends_query or path.startswith(_ADMIN) else "query"
+    maintains = method not in ("GET", "HEAD") and (path == _MAINTENANCE or path.startswith(f"{_MAINTENANCE}/"))
+    return "admin" if ends_query or maintains or path.startswith(_ADMIN) else "query"
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from app.errors import ConfigError, Problem
 
@@ -35,6 +35,15 @@ class StrictModel(BaseModel):
     """Base of every model of a file: unknown keys are mistakes, values never change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class GoModel(StrictModel):
+    """Base of models of what programs in Go read: a key without a value is one that is not there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 @dataclass(slots=True)

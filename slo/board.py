@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.labels import Labels
 from app.store.slo_events import SloEvents
 from slo.budgeting import Units, unit_of, units_of, windows_of
 from slo.judge import shape_of
@@ -272,16 +271,15 @@ class Board:
         return expected
 
     def _load_edges(self, groups: Sequence[Sequence[Watched]], *, everything: bool) -> None:
-        wanted: dict[int, tuple[Ledger, set[int], list[Watched]]] = {}
+        wanted: dict[int, tuple[Ledger, set[int]]] = {}
         for group in groups:
             ledger = group[0].own or self._tallies.ledger
-            _, times, slos = wanted.setdefault(id(ledger), (ledger, set(), []))
+            _, times = wanted.setdefault(id(ledger), (ledger, set()))
             at_ms = group[0].to_ms
             end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
             times |= {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
             times.add(self._period(group[0], ledger, at_ms)[0])
-            slos += group
-        for ledger, times, slos in wanted.values():
+        for ledger, times in wanted.values():
             if everything:
                 ledger.forget_edges(times)
             for time_ms in sorted(times):

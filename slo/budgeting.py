@@ -12,7 +12,6 @@ from slo.burn import at_least, exact
 from slo.measure import Bools, Floats, Ints
 from slo.spec import Component, Occurrences, SloSpec, Timeslices
 
-
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 SLOTHS_WINDOWS_MS = (300_000, 1_800_000, _HOUR_MS, 2 * _HOUR_MS, 6 * _HOUR_MS, _DAY_MS, 3 * _DAY_MS)
 """Those that dashboards made for Sloth ask for, whatever the alerts look at."""

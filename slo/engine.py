@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from app.alert import Alert, AlertSink
 from app.errors import WatchhouseError
 from app.store.client import Pool
@@ -17,7 +19,7 @@ from app.store.state import StateStore
 from app.telemetry import SLO_CYCLE_SECONDS, SLO_FAILURES, SLOS
 from slo.alerts import AlertBook
 from slo.board import Batch, Board, Ranges, Watched
-from slo.counting import Counter, Want
+from slo.counting import Counting, Want
 from slo.judge import Policy, judge
 from slo.maintenance import AuditEntry, Maintenance, MaintenanceBook
 from slo.measure import Measured
@@ -52,7 +54,7 @@ class SloEngine:
     def __init__(
         self,
         specs: Sequence[SloSpec],
-        counter: Counter,
+        counter: Counting,
         pool: Pool,
         state: StateStore,
         sink: AlertSink,
@@ -113,6 +115,10 @@ class SloEngine:
             self._reloads -= 1
         self._wake.set()
 
+    def now_ms(self) -> int:
+        """The present, in milliseconds."""
+        return int(self._clock() * 1000)
+
     def specs(self) -> list[SloSpec]:
         """Every SLO, groups spread out, in the order of the files."""
         return [one.spec for one in self._board.all()]
@@ -153,16 +159,16 @@ class SloEngine:
         """The maintenance ranges of an SLO."""
         return self._maintenance.ranges([spec]).get(spec.id, ())
 
-    async def count(
+    def count(
         self, spec: SloSpec, from_ms: int, to_ms: int, interval_ms: int
     ) -> dict[tuple[tuple[str, str], ...], list[SloEvents]]:
         """Counts of an SLO that need not be configured, by group and component; nothing is kept. For backtests.
 
-        Raises WatchhouseError. Does not wait for the cycle.
+        Blocks, and does not wait for the cycle. Raises WatchhouseError.
         """
         counter = self._counter.with_interval(interval_ms)
         wants = [Want(component.sli, spec.grouping, from_ms, to_ms) for component in spec.components]
-        answers = await asyncio.to_thread(counter.count, wants)
+        answers = counter.count(wants)
         for answer in answers:
             if isinstance(answer, WatchhouseError):
                 raise answer
@@ -293,7 +299,7 @@ class SloEngine:
             places = [n for n in places if batch.watched[n].error is None]
             if places:
                 specs = [batch.specs[n] for n in places]
-                for status in assess(specs, batch.measured.at(places), self.policy):
+                for status in assess(specs, batch.measured.at(np.array(places)), self.policy):
                     self._book.look(status)
         return batches
 

@@ -48,8 +48,8 @@ class _Columns:
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, np.uint16))
 
     def grown(self, lanes: int) -> _Columns:
-        more = lanes - len(self.bad)
-        return _Columns(*(np.pad(a, ((0, more), (0, 0))) for a in (self.bad, self.total, self.counted)))
+        more = ((0, lanes - len(self.bad)), (0, 0))
+        return _Columns(np.pad(self.bad, more), np.pad(self.total, more), np.pad(self.counted, more))
 
     def clear(self, lanes: Ints | slice, columns: slice) -> None:
         for array in (self.bad, self.total, self.counted):
@@ -233,9 +233,9 @@ class Ledger:
     def _replace_block(self, lanes: Ints, block: int, cells: Cells) -> None:
         column = block % self._block_count
         self._blocks.clear(lanes, slice(column, column + 1))
-        np.add.at(self._blocks.bad, (cells.lanes, column), cells.bad)
-        np.add.at(self._blocks.total, (cells.lanes, column), cells.total)
-        np.add.at(self._blocks.counted, (cells.lanes, column), 1)
+        np.add.at(self._blocks.bad[:, column], cells.lanes, cells.bad)
+        np.add.at(self._blocks.total[:, column], cells.lanes, cells.total)
+        np.add.at(self._blocks.counted[:, column], cells.lanes, 1)
         if block in self._edges:
             self._edges[block].clear(lanes, slice(None))
             self._edges[block].put(cells.lanes, cells.starts_ms // self.unit_ms - block * self._per_block, cells)

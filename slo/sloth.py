@@ -14,9 +14,8 @@ from app.labels import labels_from
 from app.yamlfile import Document, KeyPath, load_documents, validate
 from slo.budget_alerts import budget_alert
 from slo.grouping import check_grouping
-from slo.openslo.counters import check
 from slo.period import Rolling
-from slo.queries import SliQueryError
+from slo.queries import SliQueryError, check_query
 from slo.sloth_model import Alert, Alerting, File, KubernetesObject, Plugins, Service, Sli, Slo
 from slo.spec import AlertSpec, Component, EventsSli, Query, RatioSli, SloSpec
 from slo.windows import SEVERITIES, Severity, Windows, load_windows
@@ -136,7 +135,7 @@ class _Reader:
 
     def _query(self, path: KeyPath, query: Query, grouping: tuple[str, ...], *, events: bool) -> None:
         try:
-            check(query, events=events)
+            check_query(query, events=events)
             check_grouping(query, grouping)
         except SliQueryError as error:
             self._tell(path, str(error))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, InstanceOf
 from pydantic.alias_generators import to_camel
 
-from app.yamlfile import StrictModel
+from app.yamlfile import GoModel
 from slo.spec import Query
 
 _NAME = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
@@ -61,7 +61,7 @@ SliQuery = Annotated[InstanceOf[Query], BeforeValidator(_query)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
-class Plugin(StrictModel):
+class Plugin(GoModel):
     """A step of Sloth's chain of plugins."""
 
     id: str
@@ -69,34 +69,34 @@ class Plugin(StrictModel):
     priority: int = 0
 
 
-class Plugins(StrictModel):
+class Plugins(GoModel):
     """Sloth's chain of plugins."""
 
     override_previous: bool = Field(False, alias="overridePrevious")
     chain: tuple[Plugin, ...] = ()
 
 
-class Raw(StrictModel):
+class Raw(GoModel):
     """A ready-made ratio of errors."""
 
     error_ratio_query: SliQuery
 
 
-class Events(StrictModel):
+class Events(GoModel):
     """Bad events and all events."""
 
     error_query: SliQuery
     total_query: SliQuery
 
 
-class SliPlugin(StrictModel):
+class SliPlugin(GoModel):
     """An SLI that Sloth asks a plugin for."""
 
     id: str
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class Sli(StrictModel):
+class Sli(GoModel):
     """Exactly one of the three."""
 
     raw: Raw | None = None
@@ -104,7 +104,7 @@ class Sli(StrictModel):
     plugin: SliPlugin | None = None
 
 
-class Alert(StrictModel):
+class Alert(GoModel):
     """One of the two alerts."""
 
     disable: bool = False
@@ -112,7 +112,7 @@ class Alert(StrictModel):
     annotations: LabelMap = Field(default_factory=dict)
 
 
-class BudgetAlert(StrictModel):
+class BudgetAlert(GoModel):
     """Watchhouse's own: an alert once so many per cent of the budget are used."""
 
     consumed: Percent
@@ -121,7 +121,7 @@ class BudgetAlert(StrictModel):
     annotations: LabelMap = Field(default_factory=dict)
 
 
-class Alerting(StrictModel):
+class Alerting(GoModel):
     """The alerts of an SLO."""
 
     name: str = ""
@@ -132,7 +132,7 @@ class Alerting(StrictModel):
     budget_alerts: tuple[BudgetAlert, ...] = ()
 
 
-class Slo(StrictModel):
+class Slo(GoModel):
     """One SLO of a service."""
 
     name: Name
@@ -146,7 +146,7 @@ class Slo(StrictModel):
     alerting: Alerting = Alerting()
 
 
-class Service(StrictModel):
+class Service(GoModel):
     """The SLOs of one service."""
 
     service: Name
@@ -203,7 +203,7 @@ class KubernetesService(Service):
     slos: tuple[KubernetesSlo, ...] = Field(min_length=1)
 
 
-class Metadata(StrictModel):
+class Metadata(GoModel):
     """What Kubernetes has to say of an object; only its name must be there."""
 
     model_config = ConfigDict(extra="allow")
@@ -211,7 +211,7 @@ class Metadata(StrictModel):
     name: Name
 
 
-class KubernetesObject(StrictModel):
+class KubernetesObject(GoModel):
     """A document of `sloth.slok.dev/v1 PrometheusServiceLevel`."""
 
     api_version: Literal["sloth.slok.dev/v1"] = Field(alias="apiVersion")

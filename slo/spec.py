@@ -159,7 +159,7 @@ class SloSpec:
     objective: float
     components: tuple[Component, ...]
     budgeting: Budgeting = Occurrences()
-    period: Period = Rolling(30 * DAY_MS)
+    period: Period = field(default_factory=lambda: Rolling(30 * DAY_MS))
     alerts: tuple[AlertSpec, ...] = ()
     display_name: str = ""
     description: str = ""

@@ -15,7 +15,7 @@ from app.store.client import Pool
 from app.store.slo_events import KeyedEvents, SloEvents, insert_events, joined, read_events
 from app.store.state import StateStore
 from app.telemetry import SLO_RECOUNTED
-from slo.counting import Counter, Counts, Want
+from slo.counting import Counting, Counts, Want
 from slo.ledger import Cells, Ledger
 from slo.spec import Sli
 
@@ -91,7 +91,7 @@ class Tally:
 class Tallies:
     """All tallies over one ledger. Every method but the look-ups may block; not safe for two threads at once."""
 
-    def __init__(self, counter: Counter, pool: Pool, state: StateStore, interval_ms: int, late: Late | None) -> None:
+    def __init__(self, counter: Counting, pool: Pool, state: StateStore, interval_ms: int, late: Late | None) -> None:
         self.interval_ms = interval_ms
         self.ledger = Ledger(interval_ms, _CHUNK_MS)
         self._counter = counter
@@ -254,7 +254,7 @@ class Tallies:
         if tally.new or tally.to_ms < end_ms - max(tally.needed_ms, _CHUNK_MS):
             return self.ledger.block_of(end_ms - max(1, min(tally.needed_ms, _CHUNK_MS)))
         late_ms = max(self._late_ms, _RESTART_MS if tally.restarted else 0)
-        if self._late is None:
+        if self._late is None or tally.metrics is None:
             # others write to the store, and nobody tells what
             late_ms = max([late_ms, *(ms for ms, every in _DEEPER if end_ms % every < self.interval_ms)])
         start = max(tally.from_ms, tally.to_ms - -(-late_ms // self.interval_ms) * self.interval_ms)
@@ -283,7 +283,7 @@ class Tallies:
         """The tallies that could be counted and their counts; the others keep the error."""
         if from_ms >= to_ms:
             return []
-        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms) for t in tallies])
+        answers = self._counter.count([Want(t.sli, t.grouping, from_ms, to_ms, tuple(t.groups)) for t in tallies])
         well: list[Tally] = []
         counts: list[Counts] = []
         for tally, answer in zip(tallies, answers, strict=True):

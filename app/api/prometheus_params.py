@@ -42,7 +42,7 @@ class Parameters:
         text = self.get(name)
         if not text and default is not None:
             return default
-        found = _time(text)
+        found = parse_time_ms(text)
         if found is None:
             raise _invalid(name, f'cannot parse "{text}" to a valid timestamp')
         return found
@@ -98,6 +98,14 @@ async def read(request: Request) -> Parameters:
     return Parameters(found)
 
 
+def read_query(request: Request) -> Parameters:
+    """The parameters of a request's address alone, where its body is something else."""
+    found: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        found.setdefault(name, []).append(value)
+    return Parameters(found)
+
+
 def now_ms() -> int:
     """The present, in milliseconds."""
     return time.time_ns() // 1_000_000
@@ -122,7 +130,8 @@ def unescape_label_name(name: str) -> str:
     return name if wrong else plain
 
 
-def _time(text: str) -> int | None:
+def parse_time_ms(text: str) -> int | None:
+    """A time as Prometheus takes it, Unix seconds or RFC 3339, in milliseconds; None for anything else."""
     try:
         seconds = float(text)
     except ValueError:

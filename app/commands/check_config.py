@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.errors import ConfigError
-from app.files import check_file
+from app.files import check_files
 
 
 def register(app: typer.Typer) -> None:
@@ -21,15 +20,12 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Check configuration, scrape, SLO and Alertmanager files: every mistake with file, line and key."""
-        failed = False
-        for path in files or [Path("watchhouse.yaml")]:
-            try:
-                notices = check_file(path)
-            except ConfigError as error:
-                failed = True
-                typer.echo(str(error), err=True)
-                continue
-            for notice in notices:
+        checked = check_files(files or [Path("watchhouse.yaml")])
+        for file in checked:
+            for problem in file.problems:
+                typer.echo(str(problem), err=True)
+            for notice in file.notices:
                 typer.echo(f"notice: {notice}")
-            typer.echo(f"{path}: ok")
-        raise typer.Exit(1 if failed else 0)
+            if not file.problems:
+                typer.echo(f"{file.path}: ok")
+        raise typer.Exit(1 if any(file.problems for file in checked) else 0)

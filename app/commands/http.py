@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NoReturn
 
 import httpx
@@ -47,14 +47,16 @@ def request(
     params: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     json_body: Any = None,
+    content: bytes | None = None,
     explain: Callable[[str], str] = str,
+    misuse_at: Collection[int] = (),
 ) -> Any:
     """The JSON the service answers with. Anything else than 2xx, or no answer, ends the command with status 1.
 
-    `explain` may add to the service's own text of an error.
+    `explain` may add to the service's own text of an error. HTTP statuses of `misuse_at` end it with status 2.
     """
     try:
-        answer = http.request(method, path, params=params, data=data, json=json_body)
+        answer = http.request(method, path, params=params, data=data, json=json_body, content=content)
     except httpx.InvalidURL as error:
         misuse(f"not a URL: {http.base_url} ({error})")
     except httpx.TimeoutException:
@@ -62,7 +64,8 @@ def request(
     except httpx.HTTPError as error:
         fail(f"cannot reach {http.base_url}: {error}")
     if not answer.is_success:
-        fail(explain(error_text(answer)))
+        end = misuse if answer.status_code in misuse_at else fail
+        end(explain(error_text(answer)))
     try:
         return answer.json()
     except ValueError:

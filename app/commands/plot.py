@@ -43,7 +43,7 @@ def draw(series: Sequence[PlotSeries], width: int, height: int) -> Text:
         text.append(f"{labels[row]:>{margin}} ┤" if row % 4 == 0 else f"{'':>{margin}} │")
         canvas.write_row(row, text)
         text.append("\n")
-    left, right = _clock(first, last), _clock(last, first)
+    left, right = axis_clock(first, last), axis_clock(last, first)
     text.append(f"{'':>{margin}} └{left}{right:>{max(1, columns - len(left))}}\n")
     for number, line in enumerate(series):
         text.append("  ━ ", _COLOURS[number % len(_COLOURS)])
@@ -84,6 +84,7 @@ class _Canvas:
             text.append(chr(_BLANK + dots) if dots else " ", colour or None)
 
 
-def _clock(seconds: float, other: float) -> str:
+def axis_clock(seconds: float, other: float) -> str:
+    """A time at one end of an axis; with the date where the other end is a day or more away."""
     form = "%H:%M:%S" if abs(seconds - other) < 86_400 else "%Y-%m-%d %H:%M"
     return datetime.fromtimestamp(seconds, UTC).strftime(form) + "Z"

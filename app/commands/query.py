@@ -59,7 +59,7 @@ def query(
     if start is None:
         if step is not None or plot:
             misuse("--step and --plot are for a range: give --start")
-        path, params = "/api/v1/query", {"query": promql, "time": _seconds(at, now, "--time")}
+        path, params = "/api/v1/query", {"query": promql, "time": seconds_of(at, now, "--time")}
     else:
         path, params = "/api/v1/query_range", {"query": promql, **_range(start, end, step, now)}
     with client(url, token) as http:
@@ -84,7 +84,7 @@ def with_caret(promql: str, message: str) -> str:
 
 
 def _range(start: str, end: str, step: str | None, now: float) -> dict[str, float]:
-    first, last = _seconds(start, now, "--start"), _seconds(end, now, "--end")
+    first, last = seconds_of(start, now, "--start"), seconds_of(end, now, "--end")
     if last < first:
         misuse("--end is before --start")
     if step is None:
@@ -98,7 +98,8 @@ def _range(start: str, end: str, step: str | None, now: float) -> dict[str, floa
     return {"start": first, "end": last, "step": ms / 1000}
 
 
-def _seconds(text: str, now: float, option: str) -> float:
+def seconds_of(text: str, now: float, option: str) -> float:
+    """A time as `TIME_HELP` has it, in Unix seconds; ends the command with status 2 when it is none."""
     if text == "now":
         return round(now, 3)
     if re.fullmatch(r"-?\d+(\.\d+)?", text):

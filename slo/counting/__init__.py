@@ -1,7 +1,6 @@
 """Good and total of intervals, from PromQL and LogQL."""
 
-from slo.counting.counter import Counter, LogQueryEngine, QueryEngine
-from slo.counting.events import Counts
-from slo.counting.want import Want
+from slo.counting.counter import Counter, LogQueries, MetricQueries
+from slo.counting.wants import Counting, Counts, Want
 
-__all__ = ["Counter", "Counts", "LogQueryEngine", "QueryEngine", "Want"]
+__all__ = ["Counter", "Counting", "Counts", "LogQueries", "MetricQueries", "Want"]

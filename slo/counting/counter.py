@@ -8,26 +8,26 @@ from typing import Protocol
 
 import numpy as np
 
-from app.errors import BadQuery, QueryFailed, QueryLimit, StoreUnavailable, WatchhouseError
+from app.errors import BadQuery, Overloaded, QueryFailed, QueryLimit, StoreUnavailable, WatchhouseError
 from app.query.logql.result import LogResult
 from app.query.result import QueryResult
 from app.query.vector import Ints
 from app.store.slo_events import no_events
-from slo.counting.events import Answer, Counts, counts_of, joined_answers, joined_counts
+from slo.counting.events import Answer, counts_of, joined_answers, joined_counts
 from slo.counting.metrics import metrics_read
 from slo.counting.terms import Asked, asked_by
-from slo.counting.want import Want
+from slo.counting.wants import Counts, Want
 from slo.queries import SliQueryError
 from slo.spec import Query, Sli
 
 _MOST_CELLS = 4_000_000
-"""Queries × intervals that are held at a time, so that 10,000 SLOs read back over days stay within some 100 MB."""
+"""Series × intervals of all answers that are held at a time, some 100 MB while 10,000 SLOs are read back over days."""
 _REMEMBERED = 100_000
 _NS = 1_000_000
 _NOTHING = Asked(())
 
 
-class QueryEngine(Protocol):
+class MetricQueries(Protocol):
     """What counting needs of the PromQL engine. The call blocks."""
 
     def range_many(
@@ -36,7 +36,7 @@ class QueryEngine(Protocol):
         """Each query at start, start + step, … up to and with end, one after another; an error where one has none."""
 
 
-class LogQueryEngine(Protocol):
+class LogQueries(Protocol):
     """What counting needs of the LogQL engine. The call blocks; it raises QueryError or StoreError."""
 
     def range(self, query: str, start_ns: int, end_ns: int, *, step_ms: int) -> LogResult | QueryResult:
@@ -51,8 +51,8 @@ class Counter:
 
     def __init__(
         self,
-        promql: QueryEngine,
-        logql: LogQueryEngine | None,
+        promql: MetricQueries,
+        logql: LogQueries | None,
         interval_ms: int,
         max_points: int = 10_000,
         max_groups: int = 1000,
@@ -63,6 +63,7 @@ class Counter:
         self._max_points = max_points
         self._max_groups = max_groups
         self._remembered: dict[Sli, Asked] = {}
+        self._widths: dict[Query, int] = {}
 
     def with_interval(self, interval_ms: int) -> Counter:
         """A counter of intervals of another length, with the same engines and limits."""
@@ -100,7 +101,7 @@ class Counter:
             except SliQueryError as error:
                 raise BadQuery(str(error)) from None
             if len(self._remembered) >= _REMEMBERED:
-                self._remembered = {}
+                self._remembered, self._widths = {}, {}
             self._remembered[sli] = found
         return found
 
@@ -111,7 +112,8 @@ class Counter:
             except WatchhouseError as error:
                 run.error = error
         queries = list(dict.fromkeys(query for run in runs if run.error is None for query in run.asked.queries))
-        points = max(1, min(self._max_points, _MOST_CELLS // max(1, len(queries))))
+        rows = sum(self._widths.get(query, 1) for query in queries)
+        points = max(1, min(self._max_points, _MOST_CELLS // max(1, rows)))
         failed: dict[Query, WatchhouseError] = {}
         for first_ms in range(from_ms, to_ms, points * self._interval_ms):
             last_ms = min(to_ms, first_ms + points * self._interval_ms)
@@ -129,6 +131,8 @@ class Counter:
         for query, answer in self._answers(queries, from_ms, to_ms):
             if not isinstance(answer, WatchhouseError):
                 found[query] = answer
+                if len(answer.labels) > self._widths.get(query, 1):
+                    self._widths[query] = len(answer.labels)
                 continue
             failed[query] = answer
             if isinstance(answer, StoreUnavailable):
@@ -165,7 +169,7 @@ class Counter:
     def _in_parts(self, query: Query, from_ms: int, to_ms: int, error: WatchhouseError) -> Answer | WatchhouseError:
         """The answer of both halves of a time for which there was an error, where that may help."""
         half_ms = (to_ms - from_ms) // self._interval_ms // 2 * self._interval_ms
-        if not isinstance(error, QueryLimit) or not half_ms:
+        if not isinstance(error, QueryLimit | Overloaded) or not half_ms:
             return error
         parts: list[Answer] = []
         for first_ms, last_ms in ((from_ms, from_ms + half_ms), (from_ms + half_ms, to_ms)):
@@ -215,7 +219,7 @@ class _Run:
             return
         self.parts.append((starts, counts))
         if self.want.grouping:
-            self.want = replace(self.want, known=dict.fromkeys((*self.want.known, *counts)))
+            self.want = replace(self.want, groups=tuple(dict.fromkeys((*self.want.groups, *counts))))
 
     def result(self) -> Counts | WatchhouseError:
         """What was counted, or why nothing was."""

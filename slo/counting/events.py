@@ -15,11 +15,9 @@ from app.labels import METRIC_NAME, Labels, labels_from
 from app.query.vector import Bools, Floats, Ints
 from app.store.slo_events import SloEvents, no_events
 from slo.counting.terms import Asked, Terms
-from slo.counting.want import Want
+from slo.counting.wants import Counts, Want
 from slo.spec import Op, Query, RatioSli, ThresholdSli
 
-Counts = dict[Labels, SloEvents]
-"""Counts by group, () without grouping."""
 Row = tuple[Floats, Bools]
 """Values at the end of each interval, and where there are any, (n,)."""
 
@@ -77,11 +75,11 @@ def counts_of(want: Want, asked: Asked, found: Mapping[Query, Answer], starts: I
 
     Raises QueryFailed where an answer's series are not those of the groups, QueryLimit where there are too many groups.
     """
-    groups = want.known if want.grouping else ((),)
+    groups = want.groups if want.grouping else ((),)
     total = _added(asked.total, found, want.grouping, groups, len(starts))
     if len(total) > most_groups:
         told = f"{len(total)} groups by {', '.join(want.grouping)} are more than limits.slo_groups ({most_groups})"
-        raise QueryLimit(f"{told}: {asked.total[0].query.text}")
+        raise QueryLimit(f"{told}: {asked.total[0].written}")
     sli = want.sli
     if isinstance(sli, ThresholdSli):
         counts = {group: _measured(sli, row, starts) for group, row in total.items()}
@@ -95,7 +93,7 @@ def counts_of(want: Want, asked: Asked, found: Mapping[Query, Answer], starts: I
         return counts or {(): no_events()}
     rest = counts.get(())
     # `or vector(0)` gives a series that is in no group and never more than nothing
-    if rest is not None and () not in want.known and not rest.total.any():
+    if rest is not None and () not in want.groups and not rest.total.any():
         del counts[()]
     return counts
 
@@ -125,7 +123,7 @@ def _added(
     terms: Terms, found: Mapping[Query, Answer], grouping: tuple[str, ...], groups: Iterable[Labels], steps: int
 ) -> dict[Labels, Row]:
     """The sum of the terms by group; `groups` are there whether anything was found of them or not."""
-    rows = [_by_group(term.query.text, found[term.query], grouping) for term in terms]
+    rows = [_by_group(term.written, found[term.query], grouping) for term in terms]
     if len(terms) == 1 and not terms[0].zero:
         return rows[0]
     every = dict.fromkeys((*groups, *(group for part in rows for group in part)))

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.query.logql import ast as logql
+from app.query.logql.parse import parse
 from app.query.logql.ranges import range_function
 from app.query.promql.ast import Matching
-from slo.queries import fill_logql, fill_window
+from slo.queries import filled
 from slo.spec import EventsSli, Query, Sli, ThresholdSli
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A query that is added up with others, `times` 1 or -1. `zero`: where it gives nothing it is zero."""
+    """A query that is added up with others, `times` 1 or -1. `zero`: where it gives nothing it is zero.
+
+    `written` is what it comes from, as its author wrote it.
+    """
 
     query: Query
+    written: str
     times: int = 1
     zero: bool = False
 
@@ -43,23 +48,21 @@ def asked_by(sli: Sli, interval_ms: int) -> Asked:
         assert part is not None
         return Asked(_events(sli.total, interval_ms), _events(part, interval_ms))
     query = sli.value if isinstance(sli, ThresholdSli) else sli.ratio
-    fill = fill_window if query.language == "promql" else fill_logql
-    return Asked((Term(Query(str(fill(query.text, interval_ms, events=False)), query.language)),))
+    return Asked((Term(Query(filled(query, interval_ms, events=False), query.language), query.text),))
 
 
 def _events(query: Query, interval_ms: int) -> Terms:
-    if query.language == "promql":
-        return (Term(Query(fill_window(query.text, interval_ms, events=True))),)
-    return tuple(_terms(fill_logql(query.text, interval_ms, events=True), 1))
+    text = filled(query, interval_ms, events=True)
+    return (Term(Query(text), query.text),) if query.language == "promql" else tuple(_terms(parse(text), 1, query.text))
 
 
-def _terms(tree: logql.Expr, times: int) -> list[Term]:
+def _terms(tree: logql.Expr, times: int, written: str) -> list[Term]:
     """The terms of a sum of LogQL: each alone, as the whole gives nothing where one side has no lines."""
     if isinstance(tree, logql.Binary) and tree.op in ("+", "-") and tree.matching == Matching():
         if any(isinstance(side, logql.Number | logql.ConstantVector) for side in (tree.left, tree.right)):
-            return [Term(Query(str(tree), "logql"), times)]
-        return _terms(tree.left, times) + _terms(tree.right, times if tree.op == "+" else -times)
-    return [Term(Query(str(tree), "logql"), times, _of_lines(tree))]
+            return [Term(Query(str(tree), "logql"), written, times)]
+        return _terms(tree.left, times, written) + _terms(tree.right, times if tree.op == "+" else -times, written)
+    return [Term(Query(str(tree), "logql"), written, times, _of_lines(tree))]
 
 
 def _of_lines(tree: logql.Expr) -> bool:

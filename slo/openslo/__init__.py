@@ -8,7 +8,8 @@ from app.errors import Problem
 from app.yamlfile import Document
 from slo.openslo.load import is_openslo, load_objects
 from slo.openslo.printing import to_yaml
-from slo.openslo.specs import Reading, read_openslo
+from slo.openslo.specs import read_openslo
+from slo.reading import Reading
 from slo.spec import SloSpec
 from slo.windows import Windows
 

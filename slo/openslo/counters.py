@@ -6,23 +6,14 @@ import re
 
 import promql_parser as pq
 
-from app.errors import BadQuery
-from app.query.logql import ast as logql
-from app.query.logql.parse import parse as parse_logql
-from slo.queries import SliQueryError, fill_window, parse
+from slo.queries import WINDOW, SliQueryError, parse
 from slo.spec import Query
 
-WINDOW = "{{.window}}"
 _WINDOW = re.compile(r"\{\{-?\s*\.window\s*-?\}\}")
 # a range nobody writes, as the library prints it, and in milliseconds
 _MARK, _MARK_MS = "11d10h20m54s321ms", 987_654_321
 # what may stand behind a selector's braces; a quote or brace never does, so no text in a matcher is taken for it
 _MODIFIERS = re.compile(r"(?: (?:@|offset) [-\w.()]+)*$")
-
-
-def has_window(text: str) -> bool:
-    """Whether `{{.window}}` is in a query."""
-    return _WINDOW.search(text) is not None
 
 
 def over_window(text: str, *, counter: bool) -> str:
@@ -56,21 +47,6 @@ def summed(query: Query, grouping: tuple[str, ...]) -> Query:
         return query
     by = f" by ({', '.join(grouping)}) " if grouping else ""
     return Query(f"sum{by}({query.text})", query.language)
-
-
-def check(query: Query, *, events: bool) -> None:
-    """Raises SliQueryError when a query cannot be used. `events`: it counts events, and must do so over the window."""
-    if events and not has_window(query.text):
-        raise SliQueryError(f"must use {WINDOW} as the range of its selectors")
-    if query.language == "promql":
-        fill_window(query.text, _MARK_MS, events=events)
-        return
-    try:
-        tree = parse_logql(_WINDOW.sub("5m", query.text))
-    except BadQuery as error:
-        raise SliQueryError(str(error)) from None
-    if isinstance(tree, logql.LogQuery):
-        raise SliQueryError(f"gives lines and no numbers: write sum(count_over_time(… [{WINDOW}]))")
 
 
 def _bare(tree: pq.Expr) -> list[bool]:

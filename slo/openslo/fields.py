@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.alias_generators import to_camel
 
-from app.yamlfile import StrictModel
+from app.yamlfile import GoModel
 from slo.period import CalendarUnit, nominal_length_ms
 
 VERSION = "openslo/v1"
@@ -26,15 +26,10 @@ _START = "%Y-%m-%d %H:%M:%S"
 _LONGEST_MS = nominal_length_ms("Y", 100)
 
 
-class OpenSloModel(StrictModel):
-    """Base of the objects' models: camelCase keys only; a key without a value is one that is not there, as in Go."""
+class OpenSloModel(GoModel):
+    """Base of the objects' models: camelCase keys only."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
 def is_name(text: str) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 
 from app.errors import Problem
 from app.yamlfile import Document, KeyPath
-from slo.openslo.counters import check, has_window, over_window, summed
+from slo.openslo.counters import over_window, summed
 from slo.openslo.load import Objects
 from slo.openslo.model import DataSource, Metric, MetricSource, Objective, RatioMetric, Sli, SliSpec
-from slo.queries import SliQueryError
+from slo.queries import SliQueryError, check_query, has_window
 from slo.spec import EventsSli, Language, Query, RatioSli, ThresholdSli
 from slo.spec import Sli as MeasuredSli
 
@@ -78,7 +78,7 @@ class Indicators:
                     self.notices.append(document.problem(at, message))
                 text = over_window(text, counter=counter)
             query = Query(text, language)
-            check(query, events=counter is not None)
+            check_query(query, events=counter is not None)
         except SliQueryError as error:
             self.problems.append(document.problem(at, str(error)))
             return None

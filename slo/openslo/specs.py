@@ -25,16 +25,9 @@ from slo.openslo.objectives import (
     without_effect,
 )
 from slo.period import Calendar, Period, Rolling
+from slo.reading import Reading
 from slo.spec import AlertSpec, Component, SloSpec
 from slo.windows import Windows
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The SLOs of OpenSLO's documents, and what is allowed in them but may surprise."""
-
-    specs: tuple[SloSpec, ...]
-    notices: tuple[Problem, ...]
 
 
 def read_openslo(documents: Sequence[Document], windows: Windows) -> Reading:

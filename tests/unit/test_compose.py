@@ -232,7 +232,7 @@ def test_the_example_slos_load(config: Config) -> None:
     """The SLO files load with the default windows and without a notice, and ask for our own metrics."""
     setup = load_slos(config.slo)
     assert [spec.name for spec in setup.specs] == ["ingest-accepted", "commits-kept"]
-    assert not check_slo(FILES / "slos/example.yml")
+    assert not check_slo([FILES / "slos/example.yml"])
 
 
 def test_logs_take_one_way_each() -> None:

@@ -14,6 +14,9 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from app.telemetry import REGISTRY
+from slo.budgeting import SLOTHS_WINDOWS_MS
+from slo.series import series_of
+from tests.slo_judging import WORKBOOK, alert, slo
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -27,7 +30,23 @@ GIVEN = {
     "process_open_fds",
     "process_max_fds",
 }
-VARIABLES = {"$__rate_interval": "5m", "$__interval": "1m", "$__range": "1h", "$instance": ".*"}
+VARIABLES = {
+    "$__rate_interval": "5m",
+    "$__interval": "1m",
+    "$__range": "1h",
+    "$instance": ".*",
+    "$service": ".*",
+    "$slo": ".*",
+    "$window": "1h",
+}
+# what every SLO is written as
+SLO_SERIES = {
+    "ALERTS": {"alertname", "alertstate", "sloth_id", "sloth_service", "sloth_slo", "sloth_severity"},
+    **{
+        labels["__name__"]: set(labels)
+        for labels in map(dict, series_of(slo(alert(*WORKBOOK)), SLOTHS_WINDOWS_MS, "1"))
+    },
+}
 _NAME = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{|\b(up|scrape_[a-z_]+|process_[a-z_]+|watchhouse_[a-z0-9_]+)\b")
 
 
@@ -79,16 +98,17 @@ def test_a_query_parses_and_asks_for_series_that_exist(expression: str) -> None:
     """A PromQL query of a panel parses, and each metric in it is one we or every scrape write."""
     assert "$" not in filled(expression)
     promql_parser.parse(filled(expression))
-    names = {first or second for first, second in _NAME.findall(expression)}
+    names = {first or second for first, second in _NAME.findall(filled(expression))}
     assert names
-    assert names <= GIVEN | set(sample_names())
+    assert names <= GIVEN | set(sample_names()) | set(SLO_SERIES)
 
 
 @pytest.mark.parametrize("expression", queries("prometheus"))
 def test_a_query_groups_by_labels_its_series_have(expression: str) -> None:
     """What a panel groups its own metrics by is a label of each of them."""
-    names = {second for _, second in _NAME.findall(expression)} | {first for first, _ in _NAME.findall(expression)}
+    names = {first or second for first, second in _NAME.findall(filled(expression))}
     own = [sample_names()[name] | {"job", "instance"} for name in names if name.startswith("watchhouse_")]
+    own += [SLO_SERIES[name] for name in names if name in SLO_SERIES]
     for labels in re.findall(r"\bby \(([^)]*)\)", expression):
         for known in own:
             assert {label.strip() for label in labels.split(",")} <= known

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from slo.queries import SliQueryError, check_query, fill_window, sli_queries
-from slo.spec import EventsSli, RatioSli
+from slo.queries import SliQueryError, check_query, fill_logql, fill_window, filled
+from slo.spec import Query
 
 
 @pytest.mark.parametrize(
@@ -29,21 +29,68 @@ from slo.spec import EventsSli, RatioSli
 )
 def test_speeds_become_counts(query: str, counted: str | None) -> None:
     """rate and increase over the window become the exact increase, wherever they stand; nothing else changes."""
-    check_query(query, events=True)
+    check_query(Query(query), events=True)
     if counted is not None:
         assert fill_window(query, 60_000, events=True) == counted
 
 
 def test_a_ratio_keeps_its_unit() -> None:
-    """In a ready-made ratio a speed stays one by the second, exact."""
-    sli = RatioSli("sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))")
-    assert sli_queries(sli, 30_000) == ("sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))",)
+    """In a ready-made ratio a speed stays one by the second, exact; of lines it is exact as it is."""
+    lines = Query('sum(rate({app="x"} |= "a" [{{.window}}])) / sum(rate({app="x"} [{{.window}}]))', "logql")
+    assert filled(lines, 30_000, events=False).replace("`", '"') == (
+        '(sum (rate({app="x"} |= "a" [30s])) / sum (rate({app="x"} [30s])))'
+    )
+    ratio = Query("sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))")
+    assert filled(ratio, 30_000, events=False) == "sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))"
 
 
-def test_events_are_two_queries() -> None:
-    """Errors come first, then the total."""
-    sli = EventsSli("sum(rate(bad[{{.window}}]))", "sum(rate(all[{{.window}}]))")
-    assert sli_queries(sli, 300_000) == ("sum(increase_exact(bad[5m]))", "sum(increase_exact(all[5m]))")
+def test_a_value_needs_no_window() -> None:
+    """What is measured at the end of an interval may be any expression, with fixed ranges in it."""
+    check_query(Query("max(rate(x[5m])) + y"), events=False)
+    check_query(Query('max_over_time({app="a"} | unwrap x [5m])', "logql"), events=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "counted"),
+    [
+        ('sum(rate({app="x"} |= "error" [{{.window}}]))', 'sum (count_over_time({app="x"} |= "error" [1m]))'),
+        ('sum by (a) (bytes_rate({app="x"}[{{.window}}]))', 'sum by (a) (bytes_over_time({app="x"} [1m]))'),
+        (
+            'sum(rate({app="x"} | json | unwrap n [{{ .window }}]))',
+            'sum (sum_over_time({app="x"} | json | unwrap n [1m]))',
+        ),
+        (
+            'sum(count_over_time({app="x"}[{{.window}}])) - sum(rate({app="x"} |= "ok" [{{.window}}]))',
+            '(sum (count_over_time({app="x"} [1m])) - sum (count_over_time({app="x"} |= "ok" [1m])))',
+        ),
+        (
+            'sum(count_over_time({app="x"} | line_format "{{.msg}}" |= "a" [{{.window}}]))',
+            'sum (count_over_time({app="x"} | line_format "{{.msg}}" |= "a" [1m]))',
+        ),
+    ],
+)
+def test_lines_of_logs_are_counted(query: str, counted: str) -> None:
+    """Speeds of lines, bytes and unwrapped values become what they are speeds of."""
+    assert fill_logql(query, 60_000, events=True).replace("`", '"') == counted
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ('sum(rate({app="x"}[5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(count_over_time({app="x"}[5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(rate({app="x"} | unwrap n [5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(rates({app="x"}[{{.window}}]))', "rates"),
+        ('{app="x"} |= "{{.window}}"', "gives lines and no numbers"),
+        ('sum(rate({app="x"}[{{.window}}])', "1"),
+        ('sum(rate_counter({app="x"} | unwrap n [{{.window}}]))', "rate_counter cannot be counted"),
+    ],
+)
+def test_logs_that_cannot_be_counted_are_refused(query: str, message: str) -> None:
+    """The reason names what is wrong."""
+    with pytest.raises(SliQueryError) as caught:
+        check_query(Query(query, "logql"), events=True)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -66,5 +113,5 @@ def test_events_are_two_queries() -> None:
 def test_what_cannot_be_counted_is_refused(query: str, message: str) -> None:
     """The reason names what is wrong."""
     with pytest.raises(SliQueryError) as caught:
-        check_query(query, events=True)
+        check_query(Query(query), events=True)
     assert message in str(caught.value)

@@ -1,0 +1,172 @@
+"""`watchhouse slo list` and `slo show NAME`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, request
+from app.commands.slo.texts import (
+    NameArgument,
+    Output,
+    OutputOption,
+    burn,
+    clock,
+    count,
+    left,
+    percent,
+    slo_path,
+    span,
+)
+
+_COLUMNS = ("Objective", "Good", "Budget left", "Burn", "Firing", "Covered", "Error")
+_PAGE = 1_000
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `list` and `show`."""
+    app.command("list")(list_slos)
+    app.command("show")(show_slo)
+
+
+def list_slos(
+    service: Annotated[list[str] | None, typer.Option(help="Only those of this service; may be repeated.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only those with this label; may be repeated.")
+    ] = None,
+    firing: Annotated[bool, typer.Option("--firing", help="Only those of which an alert fires.")] = False,
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Every SLO with its error budget."""
+    params: dict[str, Any] = {"service": service or [], "label": label or [], **({"firing": "true"} if firing else {})}
+    with client(url, token) as http:
+        slos = _every(http, params)
+    console = Console()
+    if output is Output.JSON:
+        console.print_json(data=slos)
+        return
+    # names are what a user copies from here: the other columns give way in a narrow terminal
+    table = Table(Column("SLO", no_wrap=True, overflow="fold"), *_COLUMNS, box=None)
+    for slo in slos:
+        table.add_row(
+            Text(slo["id"]),
+            f"{slo['objective']:g} %",
+            percent(slo["sli"], 4),
+            left(slo["budget_left"]),
+            burn(_long_burn(slo)),
+            _firing(slo["alerts"]),
+            percent(slo["coverage"], 1),
+            Text(slo["error"] or ""),
+        )
+    console.print(table)
+
+
+def show_slo(
+    name: NameArgument, url: UrlOption = DEFAULT_URL, token: TokenOption = None, output: OutputOption = Output.TABLE
+) -> None:
+    """One SLO with its burn rates and alerts."""
+    with client(url, token) as http:
+        slo = request(http, "GET", slo_path(name))["data"]
+    console = Console()
+    if output is Output.JSON:
+        console.print_json(data=slo)
+        return
+    for part in (_facts(slo), _components(slo), _burns(slo), _alerts(slo)):
+        if part.row_count:
+            console.print(part)
+            console.print()
+
+
+def _every(http: httpx.Client, params: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        page = request(http, "GET", "/api/v1/slos", params={**params, "limit": _PAGE, "offset": len(found)})
+        found += page["data"]
+        if not page["data"] or len(found) >= page["total"]:
+            return found
+
+
+def _facts(slo: dict[str, Any]) -> Table:
+    facts = Table(show_header=False, box=None)
+    good = f"{percent(slo['sli'], 4)} ({count(slo['good'])} of {count(slo['total'])} {slo['unit']})"
+    budget = left(slo["budget_left"])
+    if slo["budget_left_minutes"] is not None:
+        budget.append(f" ({count(slo['budget_left_events'])} {slo['unit']}, {slo['budget_left_minutes']:,.1f} minutes)")
+    rows = [
+        ("SLO", Text(slo["id"])),
+        ("Description", Text(slo["description"])),
+        ("Objective", Text(f"{slo['objective']:g} % of {slo['budgeting']} over {slo['period']}")),
+        ("SLA", f"{slo['sla']:g} %, {percent(slo['sla_left'], 1)} of its budget left" if slo["sla"] else None),
+        ("Good", good),
+        ("Budget left", budget),
+        ("Used up in", span(slo["exhausted_in"]) if slo["exhausted_in"] is not None else None),
+        ("Covered", percent(slo["coverage"], 1) + ("" if slo["complete"] else ", history is still being read")),
+        ("Counted to", clock(slo["last_interval"])),
+        ("Error", Text(slo["error"] or "none")),
+    ]
+    for label, value in rows:
+        if value is not None:
+            facts.add_row(label, value)
+    return facts
+
+
+def _components(slo: dict[str, Any]) -> Table:
+    table = Table("Component", "Objective", "Weight", "Good", box=None)
+    for one in slo["components"]:
+        table.add_row(Text(one["name"]), f"{one['objective']:g} %", f"{one['weight']:g}", percent(one["sli"], 4))
+    return table
+
+
+def _burns(slo: dict[str, Any]) -> Table:
+    table = Table("Window", "Burn rate", "Errors", "Covered", box=None)
+    for one in slo["burn_rates"]:
+        table.add_row(one["window"], burn(one["burn"]), percent(one["error_ratio"], 4), percent(one["coverage"], 1))
+    return table
+
+
+def _alerts(slo: dict[str, Any]) -> Table:
+    table = Table("Alert", "Severity", "Windows", "Fires above", "Burn rates", "State", box=None)
+    for one in slo["alerts"]:
+        windows = [one[key] for key in ("long_window", "short_window") if one[key]]
+        table.add_row(
+            Text(one["name"]),
+            Text(one["severity"]),
+            ", ".join(dict.fromkeys(windows)),
+            _limit(one),
+            f"{burn(one['long_burn'])}, {burn(one['short_burn'])}" if one["threshold"] is not None else "",
+            _state(one),
+        )
+    return table
+
+
+def _limit(one: dict[str, Any]) -> str:
+    if one["threshold"] is not None:
+        return f"{one['threshold']:g}x"
+    return "no data" if one["consumed"] is None else f"{one['consumed'] * 100:g} % used"
+
+
+def _state(one: dict[str, Any]) -> Text:
+    if one["firing"]:
+        text = Text(f"firing since {clock(one['since'])}", style="bold red")
+    else:
+        text = Text("pending" if one["pending"] else "")
+    return text.append(f" held: {one['held']}") if one["held"] else text
+
+
+def _long_burn(slo: dict[str, Any]) -> float | None:
+    """The burn rate over the long window of the fastest alert: one figure that says how things go now."""
+    burning = [a for a in slo["alerts"] if a["threshold"] is not None]
+    first = next((a for a in burning if a["severity"] in ("page", "critical")), burning[0] if burning else None)
+    return first["long_burn"] if first else None
+
+
+def _firing(alerts: list[dict[str, Any]]) -> Text:
+    found = sorted({a["severity"] for a in alerts if a["firing"]})
+    return Text(", ".join(found), style="bold red" if {"page", "critical"} & set(found) else "yellow")
