@@ -92,7 +92,7 @@ def fill_window(text: str, window_ms: int, *, events: bool) -> str:
         if node.func.name not in _COUNTERS or not _over_window(node, window_ms):
             return None
         call = f"{EXACT}({node.args[0].prettify()})"
-        return parse(call if events or node.func.name == "increase" else f"({call} / {window_ms / 1000})")
+        return pq.parse(call if events or node.func.name == "increase" else f"({call} / {window_ms / 1000})")
 
     rewritten = pq.transform(tree, post_visit=exact)
     if refused:
