@@ -9,11 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from app.errors import BadQuery, Overloaded, QueryFailed, QueryLimit, StoreUnavailable, WatchhouseError
+from app.labels import Labels
 from app.query.logql.result import LogResult
 from app.query.result import QueryResult
 from app.query.vector import Ints
 from app.store.slo_events import no_events
-from slo.counting.events import Answer, counts_of, joined_answers, joined_counts
+from slo.counting.events import Answer, check_groups, counts_of, joined_answers, joined_counts, without_rest
 from slo.counting.metrics import metrics_read
 from slo.counting.terms import Asked, asked_by
 from slo.counting.wants import Counts, Want
@@ -200,6 +201,8 @@ class _Run:
     want: Want
     asked: Asked = _NOTHING
     error: WatchhouseError | None = None
+    groups: dict[Labels, None] = field(default_factory=dict)
+    """All that were found so far."""
     parts: list[tuple[Ints, Counts]] = field(default_factory=list)
 
     def add(
@@ -213,13 +216,16 @@ class _Run:
                 for query in self.asked.queries:
                     if query in failed:
                         raise failed[query]
-            counts = counts_of(self.want, self.asked, found, starts, most_groups)
+            want = self.want
+            if want.grouping:
+                want = replace(want, groups=tuple({**dict.fromkeys(want.groups), **self.groups}))
+            counts = counts_of(want, self.asked, found, starts, most_groups)
+            self.groups.update(dict.fromkeys(counts))
+            check_groups(self.groups, self.want, self.asked, most_groups)
         except WatchhouseError as error:
             self.error, self.parts = error, []
             return
         self.parts.append((starts, counts))
-        if self.want.grouping:
-            self.want = replace(self.want, groups=tuple(dict.fromkeys((*self.want.groups, *counts))))
 
     def result(self) -> Counts | WatchhouseError:
         """What was counted, or why nothing was."""
@@ -227,4 +233,4 @@ class _Run:
             return self.error
         if not self.parts:
             return {} if self.want.grouping else {(): no_events()}
-        return joined_counts(self.asked, self.parts)
+        return without_rest(joined_counts(self.asked, self.parts), self.want)

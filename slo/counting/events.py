@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,9 +77,7 @@ def counts_of(want: Want, asked: Asked, found: Mapping[Query, Answer], starts: I
     """
     groups = want.groups if want.grouping else ((),)
     total = _added(asked.total, found, want.grouping, groups, len(starts))
-    if len(total) > most_groups:
-        told = f"{len(total)} groups by {', '.join(want.grouping)} are more than limits.slo_groups ({most_groups})"
-        raise QueryLimit(f"{told}: {asked.total[0].written}")
+    check_groups(total, want, asked, most_groups)
     sli = want.sli
     if isinstance(sli, ThresholdSli):
         counts = {group: _measured(sli, row, starts) for group, row in total.items()}
@@ -89,12 +87,21 @@ def counts_of(want: Want, asked: Asked, found: Mapping[Query, Answer], starts: I
         part = _added(asked.part, found, want.grouping, (), len(starts))
         bad = sli.good is None
         counts = {group: _counted(row, part.get(group), starts, bad=bad) for group, row in total.items()}
-    if not want.grouping:
-        return counts or {(): no_events()}
+    return counts if want.grouping else counts or {(): no_events()}
+
+
+def check_groups(groups: Collection[Labels], want: Want, asked: Asked, most_groups: int) -> None:
+    """Raises QueryLimit where there are too many."""
+    if len(groups) > most_groups:
+        told = f"{len(groups)} groups by {', '.join(want.grouping)} are more than limits.slo_groups ({most_groups})"
+        raise QueryLimit(f"{told}: {asked.total[0].written}")
+
+
+def without_rest(counts: Counts, want: Want) -> Counts:
+    """The counts of groups: `or vector(0)` gives a series that is in none, and never more than nothing."""
     rest = counts.get(())
-    # `or vector(0)` gives a series that is in no group and never more than nothing
-    if rest is not None and () not in want.groups and not rest.total.any():
-        del counts[()]
+    if want.grouping and rest is not None and () not in want.groups and not rest.total.any():
+        return {group: events for group, events in counts.items() if group}
     return counts
 
 

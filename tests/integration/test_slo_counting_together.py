@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.config import Limits
-from app.errors import WatchhouseError
+from app.errors import QueryLimit, WatchhouseError
 from app.query.logql.engine import LogQLEngine
 from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
@@ -53,7 +53,8 @@ wanted = st.tuples(slis, st.sampled_from([(), ("code",)]), st.sampled_from([(0, 
 def shown(found: Counts | WatchhouseError) -> object:
     """Everything of an answer, numbers by their bits."""
     if isinstance(found, WatchhouseError):
-        return type(found), str(found)
+        # how many groups there are too many of depends on where it was noticed
+        return type(found), "" if isinstance(found, QueryLimit) else str(found)
     return {
         group: (rows.starts_ms.tolist(), *(column.view(np.uint64).tolist() for column in (rows.good, rows.total)))
         for group, rows in found.items()
