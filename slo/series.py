@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ class SeriesSink(Protocol):
     def index(self) -> SeriesIndex:
         """What refs given now belong to; another one once it is full."""
 
-    def put(self, index: SeriesIndex, refs: Refs, ts_ms: Ints, values: Floats) -> None:
+    def put(self, index: Any, refs: Refs, ts_ms: Ints, values: Floats) -> None:
         """Takes n samples. Does not wait and does not raise: what cannot be kept is logged and counted."""
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.config import Limits
 from app.errors import BadQuery, QueryLimit, StoreUnavailable, WatchhouseError
+from app.query.promql import together
 from app.query.promql.engine import PromQLEngine
 from app.query.result import QueryResult
 from app.store.client import Pool
@@ -226,3 +227,19 @@ def test_without_compiled_loops(embedded_pool: Pool, options: dict[str, bool]) -
     asked = [*many(20), *(f'sum by (code) (count_over_time(m{{i="{i}"}}[1m]))' for i in range(20))]
     for query, found in zip(asked, engine.range_many(asked, *TIMES), strict=True):
         assert_identical(found, alone(engine, query), query)
+
+
+def test_what_nobody_wants_is_not_read_again(embedded_pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where most of what was read together was for nothing, each is read alone the next time."""
+    monkeypatch.setattr(together, "_STATEMENT_SAMPLES", 30)
+    monkeypatch.setattr(together, "_EXACTLY", 4)
+    put_many(embedded_pool, 400)
+    engine = PromQLEngine(embedded_pool, Limits())
+    queries = [f'sum(increase_exact(m{{i=~"{i}|x"}}[1m]))' for i in range(20)]
+    asked = statements(monkeypatch)
+    for reads in (1, 20):
+        found = list(engine.range_many(queries, *TIMES))
+        assert sum("groupArray" in sql for sql in asked) == reads
+        for query, result in zip(queries, found, strict=True):
+            assert_identical(result, alone(engine, query), query)
+        asked.clear()

@@ -79,6 +79,8 @@ def _asked(p: Parameters, text: bytes, windows: Windows, engine: SloEngine, limi
 
 
 def _specs(text: bytes, windows: Windows) -> list[SloSpec]:
+    if not text.strip():
+        raise BadQuery("the body has no SLO: send a spec as YAML or JSON")
     try:
         documents = read_documents("body", text.decode())
     except UnicodeDecodeError:
