@@ -74,7 +74,7 @@ def objective_of(good: float, total: float) -> float:
     if not total > 0:
         return FALLBACK
     bad, events = Fraction(total) - Fraction(good), Fraction(total)
-    return next((step for step in LADDER if max(bad, 1) <= budget_of(step) * events), LADDER[-1])
+    return next((step for step in LADDER if budget_of(step) * events >= max(bad, Fraction(1))), LADDER[-1])
 
 
 class _Surveyor:
@@ -203,7 +203,7 @@ class _Surveyor:
     def _seen(self, metric: str, good: float, total: float) -> str:
         if not total > 0:
             return f"{metric}: nothing in the last {self._lookback}, so the objective is a guess"
-        kept = math.floor(max(good, 0) / total * 1e5) / 1e3
+        kept = math.floor(min(max(good / total, 0), 1) * 1e5) / 1e3
         return f"{metric}: of {total:,.0f} in the last {self._lookback} {kept:g} % were good"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,14 +11,17 @@ from pathlib import Path
 import httpx
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner, Result
 
 from app.commands.slo import init as slo_init
 from app.store.client import Pool
 from slo.files import check_slo, read_files
+from slo.init.render import HOW_TO
 from slo.spec import EventsSli, SloSpec
 from slo.windows import load_windows
 from tests.integration.promql_world import put, series, serving
+from tests.integration.service import ServiceProcess
 
 Init = Callable[..., Result]
 STEP_MS, STEPS = 60_000, 120
@@ -63,7 +68,7 @@ def init(embedded_pool: Pool) -> Iterator[Init]:
     app.callback()(lambda: None)
     slo_init.register(app)
     with serving(embedded_pool) as url:
-        yield lambda *arguments: CliRunner().invoke(app, ["init", *arguments, "--url", url])
+        yield lambda *arguments: CliRunner().invoke(app, ["init", "--url", url, *arguments])
 
 
 def specs(path: Path) -> dict[str, SloSpec]:
@@ -140,6 +145,17 @@ def test_a_file_that_is_there_is_kept(init: Init, embedded_pool: Pool, tmp_path:
     assert list(specs(path)) == list(first)
 
 
+def test_no_password_is_written(init: Init, embedded_pool: Pool) -> None:
+    """Of the address the file says where it is, not who asked."""
+    counters(embedded_pool)
+    head = init("--since", "1h").output.splitlines()[0]
+    address = head.rpartition(" ")[2].removesuffix(".")
+    secret = init("--since", "1h", "--url", address.replace("http://", "http://me:hidden@"))
+    assert secret.exit_code == 0
+    assert address in secret.output
+    assert "hidden" not in secret.output
+
+
 def test_nothing_known_is_said(init: Init, embedded_pool: Pool, tmp_path: Path) -> None:
     """Without a known metric the command fails, says so, and shows how to write an SLO that loads."""
     put(embedded_pool, {series("own_total", job="a"): [(int(time.time() * 1000), 1.0)]})
@@ -158,3 +174,48 @@ def test_since_is_a_duration(init: Init, since: str, says: str) -> None:
     wrong = init("--since", since)
     assert wrong.exit_code == 2
     assert says in wrong.stderr
+
+
+def test_a_whole_service_has_an_slo_of_itself(tmp_path: Path) -> None:
+    """A service that scrapes itself is asked by the real command; what it writes, it then serves as its SLOs."""
+    service = ServiceProcess(tmp_path / "service", {"slo": {"files": [str(tmp_path / "slos.yml")]}})
+    (tmp_path / "slos.yml").write_text(HOW_TO[HOW_TO.index("version:") : HOW_TO.index("A query may")])
+    config = yaml.safe_load(service.config.read_text())
+    target = {
+        "job_name": "self",
+        "scrape_interval": "1s",
+        "static_configs": [{"targets": [f"127.0.0.1:{service.port}"]}],
+    }
+    service.config.write_text(yaml.safe_dump({**config, "scrape": {"scrape_configs": [target]}}))
+    with service, httpx.Client(base_url=service.url, timeout=60) as http:
+        wait_for(http, 'sum(increase(watchhouse_http_request_seconds_count{job="self"}[1h])) > 0')
+        command = [sys.executable, "-c", "from app.cli import main; main()"]
+        written = subprocess.run(
+            [
+                *command,
+                "slo",
+                "init",
+                "--url",
+                service.url,
+                "--since",
+                "1h",
+                "--force",
+                "-o",
+                str(tmp_path / "slos.yml"),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert written.returncode == 0, written.stderr
+    assert "self-availability" in specs(tmp_path / "slos.yml")
+    checked = subprocess.run([*command, "check-config", str(service.config)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    with service, httpx.Client(base_url=service.url, timeout=60) as http:
+        assert "self-availability" in [slo["id"] for slo in http.get("/api/v1/slos").json()["data"]]
+
+
+def wait_for(http: httpx.Client, promql: str) -> None:
+    """Waits until a query has an answer."""
+    deadline = time.monotonic() + 30
+    while not http.get("/api/v1/query", params={"query": promql}).json()["data"]["result"]:
+        assert time.monotonic() < deadline, promql

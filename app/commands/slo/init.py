@@ -41,9 +41,11 @@ def init_slos(
         fail(f"{output} is there already: give --force to write over it")
     with client(url, token) as http:
         found = survey(_Service(http, since_ms), since)
+        # without what may be secret in it: a user and a password
+        address = f"{http.base_url.scheme}://{http.base_url.netloc.decode()}"
     if not found.services:
         fail("\n".join([*found.left_out, HOW_TO]))
-    text = render(found, url)
+    text = render(found, address)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -79,7 +81,7 @@ class _Service:
             self._http,
             "POST",
             "/api/v1/query",
-            data={"query": promql},
+            data={"query": promql, "time": self._span["end"]},
             explain=lambda text: f"{promql}: {text} (a shorter --since may help)",
         )
         samples = [(sample["metric"], float(sample["value"][1])) for sample in answer["data"]["result"]]
