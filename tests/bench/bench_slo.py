@@ -30,7 +30,7 @@ from slo.period import DAY_MS
 from slo.series import SloSeries
 from slo.spec import AlertSpec, Component, EventsSli, Query, SloSpec
 from slo.watermark import LateSamples
-from slo.windows import load_windows
+from slo.windows import SEVERITIES, load_windows
 from tests.bench.bench_slo_counting import MINUTE, NAME, SCRAPE_MS, series, slis, write
 
 HOUR = 60 * MINUTE
@@ -51,8 +51,9 @@ def specs(count: int) -> list[SloSpec]:
     """SLOs of so many services."""
     windows = load_windows()
     alerts = tuple(
-        AlertSpec(severity, f"Burns{severity}", severity, windows.conditions(severity, windows.period_ms))
-        for severity in ("page", "ticket")
+        AlertSpec(severity, f"Burns{severity}", severity, rule.conditions)
+        for severity in SEVERITIES
+        for rule in windows.rules(severity, windows.period_ms)
     )
     return [
         SloSpec("requests", f"svc-{i}", 99.9, (Component(sli, 99.9),), alerts=alerts)
