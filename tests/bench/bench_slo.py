@@ -1,9 +1,10 @@
 """What a cycle of the SLO engine costs. Run: python -m tests.bench.bench_slo [--slos 10000] [--series 50000].
 
-An embedded store with a sample each 15 s; each SLO has its own errors and total over the same metric and the Workbook's
-four windows. All of them burn and page, which is the worst case. The first cycle begins with an hour; then minutes pass: samples are written,
-and a cycle counts, judges, keeps counts and alerts, and makes the series for dashboards. Then a process after it takes
-up what was kept, and last one new SLO is filled from 30 days of history. Prints CPU and wall seconds and memory.
+An embedded store with a sample each 15 s; each SLO has its own errors and total over the same metric and the
+Workbook's four windows. All of them burn and page, which is the worst case. The first cycle begins with an hour; then
+minutes pass: samples are written, and a cycle counts, judges, keeps counts and alerts, and makes the series for
+dashboards. Then a process after it takes up what was kept, and last one new SLO is filled from 30 days of history.
+Prints CPU and wall seconds and memory.
 """
 
 from __future__ import annotations
