@@ -92,7 +92,7 @@ async def test_only_admins_change_it_and_the_token_says_who(embedded_pool: Pool,
     tokens = []
     for name, role in (("grafana", "query"), ("deployer", "admin")):
         (tmp_path / name).write_text(name * 4)
-        tokens.append(Token(name=name, token_file=tmp_path / name, roles=(role,)))  # type: ignore[arg-type]
+        tokens.append(Token(name=name, token_file=tmp_path / name, roles=(role,)))
     async with served(burning_world(embedded_pool), SPEC, auth=Auth(tokens=tuple(tokens))) as url:
         reader, admin = ({"Authorization": f"Bearer {name * 4}"} for name in ("grafana", "deployer"))
         body = {"start": FROM, "end": TO}
