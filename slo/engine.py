@@ -201,11 +201,19 @@ class SloEngine:
             if self._stopping:
                 return
             end_ms = int(self._clock() * 1000) // self.interval_ms * self.interval_ms
-            with SLO_CYCLE_SECONDS.time():
-                await self._in_thread(lambda: self._count(end_ms))
-                await self._tell(end_ms)
+            await self.count_and_tell(end_ms)
             if await self._fill(end_ms + self.interval_ms):
                 await self._tell(end_ms, again=True)
+
+    async def count_and_tell(self, end_ms: int) -> None:
+        """Counts up to the end of an interval, and tells alerts: a cycle without the reading of older history."""
+        with SLO_CYCLE_SECONDS.time():
+            await self._in_thread(lambda: self._count(end_ms))
+            await self._tell(end_ms)
+
+    async def fill_once(self) -> bool:
+        """Reads one older chunk of history; whether there was any."""
+        return await self._in_thread(self._fill_chunk)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -257,7 +265,7 @@ class SloEngine:
         """Reads older history, the newest missing first, in turn; whether there was any. One round is always made."""
         filled = False
         # months of history must not keep a reload or the end waiting
-        while not self._stopping and not self._reloads and await self._in_thread(self._fill_chunk):
+        while not self._stopping and not self._reloads and await self.fill_once():
             filled = True
             if self._clock() * 1000 >= until_ms:
                 break

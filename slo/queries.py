@@ -16,6 +16,7 @@ from app.durations import format_duration_ms
 from app.errors import BadQuery
 from app.query.logql import ast as logql
 from app.query.logql.parse import parse as parse_logql
+from app.query.logql.ranges import range_function
 from app.query.promql.parse import parse as engine_parse
 from app.query.promql.parse import printable_tree
 from slo.spec import Query
@@ -91,7 +92,7 @@ def fill_window(text: str, window_ms: int, *, events: bool) -> str:
         if node.func.name not in _COUNTERS or not _over_window(node, window_ms):
             return None
         call = f"{EXACT}({node.args[0].prettify()})"
-        return parse(call if events or node.func.name == "increase" else f"({call} / {window_ms / 1000})")
+        return pq.parse(call if events or node.func.name == "increase" else f"({call} / {window_ms / 1000})")
 
     rewritten = pq.transform(tree, post_visit=exact)
     if refused:
@@ -122,7 +123,7 @@ def _counted(node: logql.Expr, window_ms: int) -> logql.Expr:
     """LogQL with counts in the place of speeds."""
     match node:
         case logql.RangeAggregation():
-            if node.op == "rate_counter" or (node.op in _LOG_SPEEDS and node.range_ms != window_ms):
+            if node.op == "rate_counter" or (range_function(node).adds and node.range_ms != window_ms):
                 fixed = f"{node.op} over a fixed range counts events more than once: write [{WINDOW}]"
                 raise SliQueryError("rate_counter cannot be counted exactly" if node.op == "rate_counter" else fixed)
             op = _LOG_SPEEDS.get(node.op, node.op)

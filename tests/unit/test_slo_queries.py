@@ -35,9 +35,19 @@ def test_speeds_become_counts(query: str, counted: str | None) -> None:
 
 
 def test_a_ratio_keeps_its_unit() -> None:
-    """In a ready-made ratio a speed stays one by the second, exact."""
+    """In a ready-made ratio a speed stays one by the second, exact; of lines it is exact as it is."""
+    lines = Query('sum(rate({app="x"} |= "a" [{{.window}}])) / sum(rate({app="x"} [{{.window}}]))', "logql")
+    assert filled(lines, 30_000, events=False).replace("`", '"') == (
+        '(sum (rate({app="x"} |= "a" [30s])) / sum (rate({app="x"} [30s])))'
+    )
     ratio = Query("sum(rate(bad[{{.window}}])) / sum(increase(all[{{.window}}]))")
     assert filled(ratio, 30_000, events=False) == "sum((increase_exact(bad[30s]) / 30)) / sum(increase_exact(all[30s]))"
+
+
+def test_a_value_needs_no_window() -> None:
+    """What is measured at the end of an interval may be any expression, with fixed ranges in it."""
+    check_query(Query("max(rate(x[5m])) + y"), events=False)
+    check_query(Query('max_over_time({app="a"} | unwrap x [5m])', "logql"), events=False)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +78,9 @@ def test_lines_of_logs_are_counted(query: str, counted: str) -> None:
     ("query", "message"),
     [
         ('sum(rate({app="x"}[5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(count_over_time({app="x"}[5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(rate({app="x"} | unwrap n [5m])) + sum(rate({app="x"}[{{.window}}]))', "over a fixed range"),
+        ('sum(rates({app="x"}[{{.window}}]))', "rates"),
         ('{app="x"} |= "{{.window}}"', "gives lines and no numbers"),
         ('sum(rate({app="x"}[{{.window}}])', "1"),
         ('sum(rate_counter({app="x"} | unwrap n [{{.window}}]))', "rate_counter cannot be counted"),

@@ -64,12 +64,13 @@ class SeriesTable:
         rest = [m for m in matchers if m.name != METRIC_NAME]
         if not all(m.matches(self._metric) for m in matchers if m.name == METRIC_NAME):
             return _NO_ROWS
-        rows = np.arange(len(self._labels), dtype=np.int64)
         equal = [(self._column(m.name).rows(m.value), m) for m in rest if m.op is MatchOp.EQUAL]
         if equal:
             # from the rarest value on there is the least to look at
             rows, first = min(equal, key=lambda found: len(found[0]))
             rest = [m for m in rest if m is not first]
+        else:
+            rows = np.arange(len(self._labels), dtype=np.int64)
         for matcher in rest:
             if len(rows):
                 rows = rows[self._matching(matcher, rows)]

@@ -35,7 +35,7 @@ _VALUES = 1000
 """So many values of a label are asked for by name."""
 _STATEMENT_SAMPLES = 100_000
 """Samples that are read and used by nobody cost as much as a statement when there are so many."""
-_REMEMBERED_PARTS = 64
+_REMEMBERED_PARTS = 16
 _REMEMBERED_PLANS = 8
 _REMEMBERED_TREES = 100_000
 

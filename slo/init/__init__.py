@@ -1,0 +1,1 @@
+"""A first SLO file from the metrics that are there."""
