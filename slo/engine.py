@@ -202,8 +202,10 @@ class SloEngine:
                 return
             end_ms = int(self._clock() * 1000) // self.interval_ms * self.interval_ms
             await self.count_and_tell(end_ms)
-            if await self._fill(end_ms + self.interval_ms):
-                await self._tell(end_ms, again=True)
+        if await self._fill(end_ms + self.interval_ms):
+            async with self._lock:
+                if not self._stopping:
+                    await self._tell(end_ms, again=True)
 
     async def count_and_tell(self, end_ms: int) -> None:
         """Counts up to the end of an interval, and tells alerts: a cycle without the reading of older history."""
@@ -264,8 +266,11 @@ class SloEngine:
     async def _fill(self, until_ms: int) -> bool:
         """Reads older history, the newest missing first, in turn; whether there was any. One round is always made."""
         filled = False
-        # months of history must not keep a reload or the end waiting
-        while not self._stopping and not self._reloads and await self.fill_once():
+        # months of history must keep neither a question, nor a reload, nor the end waiting
+        while not self._reloads:
+            async with self._lock:
+                if self._stopping or not await self.fill_once():
+                    break
             filled = True
             if self._clock() * 1000 >= until_ms:
                 break
