@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.labels import Labels
 from app.store.slo_events import SloEvents
 from slo.budgeting import Units, unit_of, units_of, windows_of
 from slo.judge import shape_of
@@ -88,7 +89,8 @@ class Board:
         self._own: dict[tuple[int, int], Ledger] = {}
         self._shapes: list[list[Watched]] | None = None
         self._by_key: Mapping[str, Tally] = {}
-        self._groups = 0
+        self._turns = -1
+        self._of_groups: dict[tuple[str, Labels], SloSpec] = {}
 
     def adopt(self, specs: Sequence[SloSpec], removed: Mapping[str, Ranges]) -> None:
         """Watches these SLOs from now on; `removed` are the maintenance ranges by SLO id."""
@@ -103,16 +105,15 @@ class Board:
             for spec in specs
             for component in spec.components
         )
-        self._own, self._slos = {}, {}
-        self._spread(removed)
+        self._own, self._of_groups = {}, {}
+        self._spread(removed, {})
 
     def refresh(self, removed: Mapping[str, Ranges]) -> None:
         """Takes up groups that were seen for the first time, and maintenance that changed."""
-        groups = sum(len(tally.groups) for tally in self._by_key.values())
-        if groups != self._groups or any(
+        if self._tallies.turns != self._turns or any(
             tuple(removed.get(one.spec.id, ())) != tuple(one.removed) for one in self._slos.values()
         ):
-            self._spread(removed)
+            self._spread(removed, dict(self._slos))
 
     def all(self) -> list[Watched]:
         """Every SLO, in the order of the files."""
@@ -154,30 +155,36 @@ class Board:
             self._shapes = _by_shape(self._slos.values())
         return self._shapes
 
-    def _spread(self, removed: Mapping[str, Ranges]) -> None:
-        before, self._slos = self._slos, {}
+    def _spread(self, removed: Mapping[str, Ranges], before: dict[str, Watched]) -> None:
+        """Spreads groups out; what is as `before` goes on. Whoever looks meanwhile sees all of before."""
+        slos: dict[str, Watched] = {}
         for spec in self._specs:
             for one in self._of(spec):
                 ranges = tuple(removed.get(one.id, ()))
                 old = before.pop(one.id, None)
                 if old is not None and old.spec is one and tuple(old.removed) == ranges:
-                    self._slos[one.id] = old
+                    slos[one.id] = old
                     continue
                 if old is not None and old.own is not None:
                     _release(old)
-                self._slos[one.id] = self._watched(one, spec, ranges)
+                slos[one.id] = self._watched(one, spec, ranges)
         for old in before.values():
             if old.own is not None:
                 _release(old)
-        self._shapes = None
-        self._groups = sum(len(tally.groups) for tally in self._by_key.values())
+        self._slos, self._shapes, self._turns = slos, None, self._tallies.turns
+        self._of_groups = {key: spec for key, spec in self._of_groups.items() if spec.id in slos}
 
     def _of(self, spec: SloSpec) -> list[SloSpec]:
         if not spec.grouping:
             return [spec]
-        known = {one.spec.group: one.spec for one in self._slos.values() if one.spec.name == spec.name}
-        tally = self._by_key[sli_key(spec.components[0].sli, spec.grouping)]
-        return [known.get(group) or spec.of_group(group) for group in sorted(tally.groups)]
+        groups = sorted(self._by_key[sli_key(spec.components[0].sli, spec.grouping)].groups)
+        found = []
+        for group in groups:
+            one = self._of_groups.get((spec.id, group))
+            if one is None:
+                one = self._of_groups[spec.id, group] = spec.of_group(group)
+            found.append(one)
+        return found
 
     def _watched(self, spec: SloSpec, parent: SloSpec, removed: tuple[tuple[int, int], ...]) -> Watched:
         tallies = tuple(self._by_key[sli_key(c.sli, parent.grouping)] for c in parent.components)

@@ -73,6 +73,9 @@ class SloEngine:
         self._clock = clock
         self._book = AlertBook(state, external_url)
         self._maintenance = MaintenanceBook(state, clock)
+        if late is not None:
+            # what comes before the first cycle may be older than what that counts again
+            late.take(self.now_ms())
         self._tallies = Tallies(counter, pool, state, interval_ms, late)
         self._board = Board(self._tallies)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="slo")
