@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,7 +37,8 @@ class Watched:
     own_to_ms: int = 0
     """Where it ends."""
     cut: Removed | None = None
-    errors: list[str] = field(default_factory=list)
+    judged_ms: int = 0
+    """The newest moment its alerts were judged at; 0 for never."""
 
     @property
     def to_ms(self) -> int:
@@ -136,15 +137,18 @@ class Board:
         for tally in self._by_key.values():
             tally.changed_from_ms = None
 
-    def batches(self, slos: Iterable[Watched] | None = None) -> list[Batch]:
-        """What is known of SLOs (all by default) that were counted; those of a shape together. Blocks."""
+    def batches(self, slos: Iterable[Watched] | None = None, at_ms: int | None = None) -> list[Batch]:
+        """What is known of SLOs (all by default) that were counted; those of a shape together. Blocks.
+
+        At a moment before the newest count they are measured by what is known now.
+        """
         groups = self._grouped() if slos is None else _by_shape(slos)
-        found: list[list[Watched]] = []
+        found: list[tuple[int, list[Watched]]] = []
         for group in groups:
             ends = {end for end in (one.to_ms for one in group) if end}
-            found += [[one for one in group if one.to_ms == end] for end in sorted(ends)]
+            found += [(at_ms or end, [one for one in group if one.to_ms == end]) for end in sorted(ends)]
         self._load_edges(found, everything=slos is None)
-        return [Batch(group, self._measured(group)) for group in found]
+        return [Batch(group, self._measured(group, end)) for end, group in found]
 
     def rows(self, slo: Watched, from_ms: int, to_ms: int) -> list[SloEvents]:
         """The kept counts by component that start in [from_ms, to_ms). Blocks."""
@@ -165,9 +169,11 @@ class Board:
                 if old is not None and old.spec is one and tuple(old.removed) == ranges:
                     slos[one.id] = old
                     continue
-                if old is not None and old.own is not None:
-                    _release(old)
                 slos[one.id] = self._watched(one, spec, ranges)
+                if old is not None:
+                    slos[one.id].judged_ms = old.judged_ms
+                    if old.own is not None:
+                        _release(old)
         for old in before.values():
             if old.own is not None:
                 _release(old)
@@ -242,9 +248,9 @@ class Board:
             return [np.array([one.lanes[n] for one in group]) for n in range(len(first.lanes))]
         return [np.array([one.tallies[n].groups[one.spec.group] for one in group]) for n in range(len(first.tallies))]
 
-    def _measured(self, group: Sequence[Watched]) -> Measured:
+    def _measured(self, group: Sequence[Watched], at_ms: int) -> Measured:
         first = group[0]
-        ledger, at_ms = first.own or self._tallies.ledger, first.to_ms
+        ledger = first.own or self._tallies.ledger
         lanes = self._lanes(group)
         at = np.full(len(group), at_ms, np.int64)
         end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
@@ -277,12 +283,11 @@ class Board:
             expected -= np.array([int(one.cut.count(begin, end)[0]) if one.cut else 0 for one in group])
         return expected
 
-    def _load_edges(self, groups: Sequence[Sequence[Watched]], *, everything: bool) -> None:
+    def _load_edges(self, groups: Sequence[tuple[int, Sequence[Watched]]], *, everything: bool) -> None:
         wanted: dict[int, tuple[Ledger, set[int]]] = {}
-        for group in groups:
+        for at_ms, group in groups:
             ledger = group[0].own or self._tallies.ledger
             _, times = wanted.setdefault(id(ledger), (ledger, set()))
-            at_ms = group[0].to_ms
             end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
             times |= {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
             times.add(self._period(group[0], ledger, at_ms)[0])
