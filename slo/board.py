@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from slo.spec import Occurrences, SloSpec, sli_key
 from slo.tallies import Tallies, Tally
 
 _DAY_MS = 86_400_000
+_MOST_ROWS = 4_000_000
+"""Counts that are read from the store at once, some 100 MB."""
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -127,13 +129,25 @@ class Board:
     def derive(self) -> None:
         """Brings the slices, and counts without maintenance, up to what changed in the tallies. Blocks."""
         changed = {key: t.changed_from_ms for key, t in self._by_key.items() if t.changed_from_ms is not None}
+        wanted: dict[tuple[int, int], list[Watched]] = {}
+        bounds: list[tuple[Watched, int, int]] = []
         for one in self._slos.values():
             if one.own is None or not one.to_ms:
                 continue
-            # also where nothing came: a slice that is over without its last intervals is a slice
             begins = [b for b in (changed.get(t.key) for t in one.tallies) if b is not None]
-            if one.own_from_ms is None or begins or one.to_ms > one.own_to_ms:
-                self._derive(one, min([*begins, one.own_to_ms]))
+            first_ms, end_ms = self._own_bounds(one, one.own)
+            for span in _stale(one, one.own, first_ms, end_ms, begins):
+                wanted.setdefault(span, []).append(one)
+            bounds.append((one, first_ms, end_ms))
+        for (from_ms, to_ms), slos in wanted.items():
+            for one, units in self._units(slos, from_ms, to_ms):
+                for lane, part in zip(one.lanes, units, strict=True):
+                    assert one.own is not None
+                    lanes = np.full(len(part.starts_ms), lane)
+                    cells = Cells(lanes, part.starts_ms, part.bad, part.total)
+                    one.own.replace(np.array([lane]), from_ms, to_ms, cells)
+        for one, first_ms, end_ms in bounds:
+            one.own_from_ms, one.own_to_ms = first_ms, end_ms
         for tally in self._by_key.values():
             tally.changed_from_ms = None
 
@@ -209,38 +223,40 @@ class Board:
         )
         return one
 
-    def _derive(self, one: Watched, changed_ms: int) -> None:
-        assert one.own is not None
-        unit_ms, ledger, end_ms = one.own.unit_ms, one.own, one.to_ms // one.own.unit_ms * one.own.unit_ms
+    def _own_bounds(self, one: Watched, ledger: Ledger) -> tuple[int, int]:
+        """[from, to) of what can be known of the units of an SLO."""
+        unit_ms, end_ms = ledger.unit_ms, one.to_ms // ledger.unit_ms * ledger.unit_ms
         ledger.advance(max(end_ms, unit_ms))
         begin_ms = max(tally.from_ms for tally in one.tallies)
         # a slice must be known whole, and older ones go in by whole blocks
         first_ms = -(-begin_ms // ledger.block_ms) * ledger.block_ms
         if first_ms >= ledger.recent_from_ms:
             first_ms = -(-begin_ms // unit_ms) * unit_ms
-        start_ms = first_ms if one.own_from_ms is None else max(first_ms, changed_ms)
-        start_ms = start_ms // unit_ms * unit_ms if start_ms >= ledger.recent_from_ms else ledger.block_of(start_ms)
-        start_ms = max(start_ms, first_ms)
-        if start_ms < end_ms:
-            units = self._units(one, start_ms, end_ms)
-            for lane, part in zip(one.lanes, units, strict=True):
-                lanes = np.full(len(part.starts_ms), lane)
-                ledger.replace(np.array([lane]), start_ms, end_ms, Cells(lanes, part.starts_ms, part.bad, part.total))
-        one.own_from_ms, one.own_to_ms = first_ms, end_ms
+        return first_ms, end_ms
 
-    def _units(self, one: Watched, from_ms: int, to_ms: int) -> Sequence[Units]:
-        rows = [self._recent_or_kept(one, n, from_ms, to_ms) for n in range(len(one.tallies))]
-        out = removed_intervals(one.removed, self._interval_ms)
-        kept = [_where(part, ~out.contains(part.starts_ms)) for part in rows]
-        return units_of(one.spec, kept, self._interval_ms)[0]
+    def _units(self, slos: Sequence[Watched], from_ms: int, to_ms: int) -> Iterator[tuple[Watched, Sequence[Units]]]:
+        for one, rows in self._rows(slos, from_ms, to_ms):
+            out = removed_intervals(one.removed, self._interval_ms)
+            kept = [_where(part, ~out.contains(part.starts_ms)) for part in rows]
+            yield one, units_of(one.spec, kept, self._interval_ms)[0]
 
-    def _recent_or_kept(self, one: Watched, n: int, from_ms: int, to_ms: int) -> SloEvents:
-        tally, ledger = one.tallies[n], self._tallies.ledger
-        lane = tally.groups.get(one.spec.group)
-        if lane is not None and from_ms >= ledger.recent_from_ms:
-            starts, bad, total = ledger.units(lane, from_ms, to_ms)
-            return SloEvents(starts, total - bad, total)
-        return self._tallies.rows(tally, one.spec.group, from_ms, to_ms)
+    def _rows(self, slos: Sequence[Watched], from_ms: int, to_ms: int) -> Iterator[tuple[Watched, list[SloEvents]]]:
+        """The counts of each by component: recent ones from memory, others from the store, many SLOs at once."""
+        recent = from_ms >= self._tallies.ledger.recent_from_ms
+        at_once = max(1, _MOST_ROWS * self._interval_ms // (to_ms - from_ms))
+        for first in range(0, len(slos), at_once):
+            part = slos[first : first + at_once]
+            wanted = [(tally, one.spec.group) for one in part for tally in one.tallies]
+            found = iter(
+                [self._recent(tally, group, from_ms, to_ms) for tally, group in wanted]
+                if recent
+                else self._tallies.rows_of(wanted, from_ms, to_ms)
+            )
+            yield from ((one, [next(found) for _ in one.tallies]) for one in part)
+
+    def _recent(self, tally: Tally, group: Labels, from_ms: int, to_ms: int) -> SloEvents:
+        starts, bad, total = self._tallies.ledger.units(tally.groups[group], from_ms, to_ms)
+        return SloEvents(starts, total - bad, total)
 
     def _lanes(self, group: Sequence[Watched]) -> list[Ints]:
         first = group[0]
@@ -304,11 +320,10 @@ class Board:
             self._tallies.load_block(block_ms)
             return
         parts: list[Cells] = []
-        for one in self._slos.values():
-            if one.own is ledger and one.own_from_ms is not None:
-                units = self._units(one, block_ms, block_ms + ledger.block_ms)
-                for lane, part in zip(one.lanes, units, strict=True):
-                    parts.append(Cells(np.full(len(part.starts_ms), lane), part.starts_ms, part.bad, part.total))
+        derived = [one for one in self._slos.values() if one.own is ledger and one.own_from_ms is not None]
+        for one, units in self._units(derived, block_ms, block_ms + ledger.block_ms):
+            for lane, part in zip(one.lanes, units, strict=True):
+                parts.append(Cells(np.full(len(part.starts_ms), lane), part.starts_ms, part.bad, part.total))
         ledger.load(block_ms, _all_cells(parts))
 
 
@@ -317,6 +332,24 @@ def _by_shape(slos: Iterable[Watched]) -> list[list[Watched]]:
     for one in slos:
         found.setdefault((id(one.own), shape_of(one.spec)), []).append(one)
     return list(found.values())
+
+
+def _stale(one: Watched, ledger: Ledger, from_ms: int, to_ms: int, changed: Sequence[int]) -> list[tuple[int, int]]:
+    """The spans of [from, to) in which what an SLO's own ledger holds is not what its tallies do."""
+    if one.own_from_ms is None:
+        return [(from_ms, to_ms)] if from_ms < to_ms else []
+    spans_ms = []
+    # a slice that is over without its last intervals is a slice
+    start_ms = min([*changed, one.own_to_ms]) if changed or to_ms > one.own_to_ms else to_ms
+    unit_ms, old = ledger.unit_ms, start_ms < ledger.recent_from_ms
+    start_ms = max(from_ms, ledger.block_of(start_ms) if old else start_ms // unit_ms * unit_ms)
+    if start_ms < to_ms:
+        spans_ms.append((start_ms, to_ms))
+    # history that was read since
+    read_to_ms = min(-(-one.own_from_ms // ledger.block_ms) * ledger.block_ms, start_ms)
+    if from_ms < read_to_ms:
+        spans_ms.append((from_ms, read_to_ms))
+    return spans_ms
 
 
 def _release(one: Watched) -> None:

@@ -179,7 +179,6 @@ class Tallies:
             self._take(stored, start, newest)
             for tally in stored:
                 tally.from_ms = start
-                tally.changed(start)
             return True
         needed_ms = min(tally.to_ms - tally.needed_ms for tally in wave)
         start = self.ledger.block_of(max(newest - self._part_ms(wave), needed_ms))
@@ -189,7 +188,6 @@ class Tallies:
             for tally, counts in zip(part, answers, strict=True):
                 self._replace(tally, counts, start, newest)
                 tally.from_ms = tally.stored_from_ms = start
-                tally.changed(start)
         self._note([tally for tally in wave if tally.error is None])
         return True
 
