@@ -109,7 +109,10 @@ class Board:
             for component in spec.components
         )
         self._own, self._of_groups = {}, {}
+        judged = {one.spec.id: one.judged_ms for one in self._slos.values()}
         self._spread(removed, {})
+        for one in self._slos.values():
+            one.judged_ms = judged.get(one.spec.id, 0)
 
     def refresh(self, removed: Mapping[str, Ranges]) -> None:
         """Takes up groups that were seen for the first time, and maintenance that changed."""

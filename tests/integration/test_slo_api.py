@@ -200,7 +200,7 @@ async def test_ten_thousand_slos_are_listed_page_by_page(embedded_pool: Pool) ->
 @pytest.mark.parametrize("start", ["-9e14", "-62135596801", "0"])
 async def test_history_of_all_time_is_refused(embedded_pool: Pool, start: str) -> None:
     """A range that no calendar reaches is too long, as any other, also for a period of the calendar."""
-    spec = slo(period=Calendar(datetime(2025, 1, 1), "Europe/Berlin", "M"))  # noqa: DTZ001
+    spec = slo(period=Calendar(datetime(2025, 1, 1), "Europe/Berlin", "M"))
     async with served(burning_world(embedded_pool), spec) as url:
         status, kind, told = await refused(url, "/shop-availability/history", params={"start": start})
         assert (status, kind) == (400, "bad_data")
