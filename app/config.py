@@ -229,6 +229,8 @@ class SloConfig(Files):
     """The share of a window that must be known for an alert to change by it."""
     false_alarms: float = Field(0.01, ge=0, lt=1)
     """The probability of an alert by chance in a whole period while there is little traffic; 0 for no such guard."""
+    series: bool = True
+    """Whether SLOs are written as series under Sloth's names."""
 
     @field_validator("windows", mode="before")
     @classmethod

@@ -232,7 +232,7 @@ class Service:
             policy,
             url,
             late=late,
-            series=SloSeries(DerivedSeries(writer, "slo"), VERSION),
+            series=SloSeries(DerivedSeries(writer, "slo"), VERSION) if slo.series else None,
         )
 
     async def _start_receivers(self, pool: Pool, writer: Writer, otlp: APIRouter) -> None:

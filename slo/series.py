@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -49,14 +49,17 @@ class SeriesIndex(Protocol):
         """The number of a label set in canonical form."""
 
 
-class SeriesSink(Protocol):
+Index = TypeVar("Index", bound=SeriesIndex)
+
+
+class SeriesSink(Protocol[Index]):
     """Takes samples. Called on the event loop."""
 
     @property
-    def index(self) -> SeriesIndex:
+    def index(self) -> Index:
         """What refs given now belong to; another one once it is full."""
 
-    def put(self, index: Any, refs: Refs, ts_ms: Ints, values: Floats) -> None:
+    def put(self, index: Index, refs: Refs, ts_ms: Ints, values: Floats) -> None:
         """Takes n samples. Does not wait and does not raise: what cannot be kept is logged and counted."""
 
 
@@ -73,14 +76,14 @@ class _Known:
     at_ms: int = 0
 
 
-class SloSeries:
+class SloSeries(Generic[Index]):
     """Makes the samples of each cycle. Not safe for two threads at once.
 
     A series that has no value any more ends with a stale marker, as a recording rule's does. An SLO whose queries read
     such series has none itself: it would be fed by what it says.
     """
 
-    def __init__(self, sink: SeriesSink, version: str) -> None:
+    def __init__(self, sink: SeriesSink[Index], version: str) -> None:
         self._sink = sink
         self._version = version
         self._index = sink.index

@@ -71,6 +71,18 @@ async def test_json_and_times_as_text_are_taken(url: str) -> None:
     assert [(alert["severity"], alert["ends_at"]) for alert in data["alerts"]] == [("page", None)]
 
 
+async def test_a_range_may_end_within_an_interval(embedded_pool: Pool) -> None:
+    """Only whole intervals are counted, as the interval that is under way is not over."""
+    world = World(embedded_pool)
+    world.counted.span(NOW - HOUR, NOW, 10, 100)
+    async with served(world) as address:
+        params = {"start": str((NOW - HOUR) / 1000 + 7), "end": str(NOW / 1000 - 1)}
+        data = await asked(address, "/backtest", "POST", params=params, content=SLOTH)
+    assert {(begin % MINUTE, end % MINUTE) for _, begin, end in world.counted.asked} == {(0, 0)}
+    assert (data["start"], data["end"]) == ((NOW - 59 * MINUTE) / 1000, (NOW - MINUTE) / 1000)
+    assert data["total"] == 58 * 100
+
+
 async def test_a_file_of_several_slos_names_them(url: str) -> None:
     """All alerts together, each with its SLO, and the figures of each SLO by itself."""
     body = yaml.safe_load(SLOTH)

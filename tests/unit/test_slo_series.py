@@ -15,7 +15,6 @@ from app.store.metrics import STALE_NAN_BITS
 from ingest.series import SeriesIndex
 from slo.measure import Measured
 from slo.period import Rolling
-from slo.series import SeriesIndex as Index
 from slo.series import SloSeries, reads_own_series, series_of
 from slo.spec import Component, EventsSli, Query, RatioSli, SloSpec
 from tests.slo_judging import WORKBOOK, D, H, M, alert, measured, slo, sums
@@ -39,7 +38,11 @@ class Sink:
         return self.own
 
     def put(
-        self, index: Index, refs: npt.NDArray[np.int32], ts_ms: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+        self,
+        index: SeriesIndex,
+        refs: npt.NDArray[np.int32],
+        ts_ms: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
     ) -> None:
         """As SeriesSink."""
         assert index is self.own
@@ -60,7 +63,7 @@ def known(at_ms: int, bad: float = 20, known_ms: int = 40 * D) -> Measured:
     return measured(one, sums([250], [1_000_000]), known_ms, at_ms)
 
 
-def cycle(series: SloSeries, at_ms: int, *alerts: Alert, spec: SloSpec = SPEC, **more: float) -> None:
+def cycle(series: SloSeries[SeriesIndex], at_ms: int, *alerts: Alert, spec: SloSpec = SPEC, **more: float) -> None:
     """One SLO through one cycle."""
     series.add([spec], known(at_ms, **more))  # type: ignore[arg-type]
     series.flush(alerts, at_ms)

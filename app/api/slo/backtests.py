@@ -107,7 +107,9 @@ def _answer(engine: SloEngine, asked: _Asked, limits: Limits) -> Response:
     found: list[Backtest] = []
     for spec in asked.specs:
         needed_ms = first_needed_ms(spec, asked.from_ms, asked.interval_ms)
-        groups = engine.count(spec, needed_ms, asked.to_ms, asked.interval_ms)
+        # whole intervals: the one that the range ends in is not over
+        counted_ms = asked.to_ms // asked.interval_ms * asked.interval_ms
+        groups = engine.count(spec, needed_ms, counted_ms, asked.interval_ms)
         if len(found) + len(groups) > limits.slo_groups:
             raise BadQuery(f"the specs make more than limits.slo_groups = {limits.slo_groups} SLOs")
         for group, rows in groups.items():
