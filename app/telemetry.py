@@ -52,6 +52,11 @@ SLO_CYCLE_SECONDS = Histogram(
     "watchhouse_slo_cycle_seconds", "Time to count and judge all SLOs once, without reading history.", registry=REGISTRY
 )
 SLO_FAILURES = Counter("watchhouse_slo_failures", "Times an SLO could not be counted.", registry=REGISTRY)
+SLO_MISSED = Counter(
+    "watchhouse_slo_missed_evaluations",
+    "Ends of intervals at which alerts of an SLO were not judged in time; the newest few are judged afterwards.",
+    registry=REGISTRY,
+)
 SLO_RECOUNTED = Counter(
     "watchhouse_slo_recounted_intervals",
     "Intervals that were counted again and came out otherwise, as samples came late.",

@@ -118,13 +118,13 @@ class AlertBook:
         """How far an alert is."""
         return self._entry(slo, alert).state
 
-    def firing(self) -> dict[str, set[str]]:
-        """The keys of the alerts that fire, by the id of their SLO."""
+    def states(self) -> dict[str, dict[str, AlertState]]:
+        """How far the alerts are that are pending or fire, by SLO id and key."""
         found = {
-            slo: {alert for alert, entry in entries.items() if entry.state.firing_ms is not None}
+            slo: {alert: entry.state for alert, entry in entries.items() if entry.state.active}
             for slo, entries in self._slos.items()
         }
-        return {slo: alerts for slo, alerts in found.items() if alerts}
+        return {slo: states for slo, states in found.items() if states}
 
     def to_look_at(self, specs: Sequence[SloSpec], verdicts: Mapping[str, Verdict]) -> list[int]:
         """Which of the SLOs, one a point of the verdicts, have an alert that may begin, go on or end."""

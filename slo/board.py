@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from app.labels import Labels
 from app.store.slo_events import SloEvents
 from slo.budgeting import Units, unit_of, units_of, windows_of
 from slo.judge import shape_of
@@ -18,6 +19,8 @@ from slo.spec import Occurrences, SloSpec, sli_key
 from slo.tallies import Tallies, Tally
 
 _DAY_MS = 86_400_000
+_MOST_ROWS = 4_000_000
+"""Counts that are read from the store at once, some 100 MB."""
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -36,7 +39,8 @@ class Watched:
     own_to_ms: int = 0
     """Where it ends."""
     cut: Removed | None = None
-    errors: list[str] = field(default_factory=list)
+    judged_ms: int = 0
+    """The newest moment its alerts were judged at; 0 for never."""
 
     @property
     def to_ms(self) -> int:
@@ -88,7 +92,8 @@ class Board:
         self._own: dict[tuple[int, int], Ledger] = {}
         self._shapes: list[list[Watched]] | None = None
         self._by_key: Mapping[str, Tally] = {}
-        self._groups = 0
+        self._turns = -1
+        self._of_groups: dict[tuple[str, Labels], SloSpec] = {}
 
     def adopt(self, specs: Sequence[SloSpec], removed: Mapping[str, Ranges]) -> None:
         """Watches these SLOs from now on; `removed` are the maintenance ranges by SLO id."""
@@ -103,16 +108,18 @@ class Board:
             for spec in specs
             for component in spec.components
         )
-        self._own, self._slos = {}, {}
-        self._spread(removed)
+        self._own, self._of_groups = {}, {}
+        judged = {one.spec.id: one.judged_ms for one in self._slos.values()}
+        self._spread(removed, {})
+        for one in self._slos.values():
+            one.judged_ms = judged.get(one.spec.id, 0)
 
     def refresh(self, removed: Mapping[str, Ranges]) -> None:
         """Takes up groups that were seen for the first time, and maintenance that changed."""
-        groups = sum(len(tally.groups) for tally in self._by_key.values())
-        if groups != self._groups or any(
+        if self._tallies.turns != self._turns or any(
             tuple(removed.get(one.spec.id, ())) != tuple(one.removed) for one in self._slos.values()
         ):
-            self._spread(removed)
+            self._spread(removed, dict(self._slos))
 
     def all(self) -> list[Watched]:
         """Every SLO, in the order of the files."""
@@ -125,25 +132,40 @@ class Board:
     def derive(self) -> None:
         """Brings the slices, and counts without maintenance, up to what changed in the tallies. Blocks."""
         changed = {key: t.changed_from_ms for key, t in self._by_key.items() if t.changed_from_ms is not None}
+        wanted: dict[tuple[int, int], list[Watched]] = {}
+        bounds: list[tuple[Watched, int, int]] = []
         for one in self._slos.values():
             if one.own is None or not one.to_ms:
                 continue
-            # also where nothing came: a slice that is over without its last intervals is a slice
             begins = [b for b in (changed.get(t.key) for t in one.tallies) if b is not None]
-            if one.own_from_ms is None or begins or one.to_ms > one.own_to_ms:
-                self._derive(one, min([*begins, one.own_to_ms]))
+            first_ms, end_ms = self._own_bounds(one, one.own)
+            for span in _stale(one, one.own, first_ms, end_ms, begins):
+                wanted.setdefault(span, []).append(one)
+            bounds.append((one, first_ms, end_ms))
+        for (from_ms, to_ms), slos in wanted.items():
+            for one, units in self._units(slos, from_ms, to_ms):
+                for lane, part in zip(one.lanes, units, strict=True):
+                    assert one.own is not None
+                    lanes = np.full(len(part.starts_ms), lane)
+                    cells = Cells(lanes, part.starts_ms, part.bad, part.total)
+                    one.own.replace(np.array([lane]), from_ms, to_ms, cells)
+        for one, first_ms, end_ms in bounds:
+            one.own_from_ms, one.own_to_ms = first_ms, end_ms
         for tally in self._by_key.values():
             tally.changed_from_ms = None
 
-    def batches(self, slos: Iterable[Watched] | None = None) -> list[Batch]:
-        """What is known of SLOs (all by default) that were counted; those of a shape together. Blocks."""
+    def batches(self, slos: Iterable[Watched] | None = None, at_ms: int | None = None) -> list[Batch]:
+        """What is known of SLOs (all by default) that were counted; those of a shape together. Blocks.
+
+        At a moment before the newest count they are measured by what is known now.
+        """
         groups = self._grouped() if slos is None else _by_shape(slos)
-        found: list[list[Watched]] = []
+        found: list[tuple[int, list[Watched]]] = []
         for group in groups:
             ends = {end for end in (one.to_ms for one in group) if end}
-            found += [[one for one in group if one.to_ms == end] for end in sorted(ends)]
+            found += [(at_ms or end, [one for one in group if one.to_ms == end]) for end in sorted(ends)]
         self._load_edges(found, everything=slos is None)
-        return [Batch(group, self._measured(group)) for group in found]
+        return [Batch(group, self._measured(group, end)) for end, group in found]
 
     def rows(self, slo: Watched, from_ms: int, to_ms: int) -> list[SloEvents]:
         """The kept counts by component that start in [from_ms, to_ms). Blocks."""
@@ -154,30 +176,38 @@ class Board:
             self._shapes = _by_shape(self._slos.values())
         return self._shapes
 
-    def _spread(self, removed: Mapping[str, Ranges]) -> None:
-        before, self._slos = self._slos, {}
+    def _spread(self, removed: Mapping[str, Ranges], before: dict[str, Watched]) -> None:
+        """Spreads groups out; what is as `before` goes on. Whoever looks meanwhile sees all of before."""
+        slos: dict[str, Watched] = {}
         for spec in self._specs:
             for one in self._of(spec):
                 ranges = tuple(removed.get(one.id, ()))
                 old = before.pop(one.id, None)
                 if old is not None and old.spec is one and tuple(old.removed) == ranges:
-                    self._slos[one.id] = old
+                    slos[one.id] = old
                     continue
-                if old is not None and old.own is not None:
-                    _release(old)
-                self._slos[one.id] = self._watched(one, spec, ranges)
+                slos[one.id] = self._watched(one, spec, ranges)
+                if old is not None:
+                    slos[one.id].judged_ms = old.judged_ms
+                    if old.own is not None:
+                        _release(old)
         for old in before.values():
             if old.own is not None:
                 _release(old)
-        self._shapes = None
-        self._groups = sum(len(tally.groups) for tally in self._by_key.values())
+        self._slos, self._shapes, self._turns = slos, None, self._tallies.turns
+        self._of_groups = {key: spec for key, spec in self._of_groups.items() if spec.id in slos}
 
     def _of(self, spec: SloSpec) -> list[SloSpec]:
         if not spec.grouping:
             return [spec]
-        known = {one.spec.group: one.spec for one in self._slos.values() if one.spec.name == spec.name}
-        tally = self._by_key[sli_key(spec.components[0].sli, spec.grouping)]
-        return [known.get(group) or spec.of_group(group) for group in sorted(tally.groups)]
+        groups = sorted(self._by_key[sli_key(spec.components[0].sli, spec.grouping)].groups)
+        found = []
+        for group in groups:
+            one = self._of_groups.get((spec.id, group))
+            if one is None:
+                one = self._of_groups[spec.id, group] = spec.of_group(group)
+            found.append(one)
+        return found
 
     def _watched(self, spec: SloSpec, parent: SloSpec, removed: tuple[tuple[int, int], ...]) -> Watched:
         tallies = tuple(self._by_key[sli_key(c.sli, parent.grouping)] for c in parent.components)
@@ -196,38 +226,40 @@ class Board:
         )
         return one
 
-    def _derive(self, one: Watched, changed_ms: int) -> None:
-        assert one.own is not None
-        unit_ms, ledger, end_ms = one.own.unit_ms, one.own, one.to_ms // one.own.unit_ms * one.own.unit_ms
+    def _own_bounds(self, one: Watched, ledger: Ledger) -> tuple[int, int]:
+        """[from, to) of what can be known of the units of an SLO."""
+        unit_ms, end_ms = ledger.unit_ms, one.to_ms // ledger.unit_ms * ledger.unit_ms
         ledger.advance(max(end_ms, unit_ms))
         begin_ms = max(tally.from_ms for tally in one.tallies)
         # a slice must be known whole, and older ones go in by whole blocks
         first_ms = -(-begin_ms // ledger.block_ms) * ledger.block_ms
         if first_ms >= ledger.recent_from_ms:
             first_ms = -(-begin_ms // unit_ms) * unit_ms
-        start_ms = first_ms if one.own_from_ms is None else max(first_ms, changed_ms)
-        start_ms = start_ms // unit_ms * unit_ms if start_ms >= ledger.recent_from_ms else ledger.block_of(start_ms)
-        start_ms = max(start_ms, first_ms)
-        if start_ms < end_ms:
-            units = self._units(one, start_ms, end_ms)
-            for lane, part in zip(one.lanes, units, strict=True):
-                lanes = np.full(len(part.starts_ms), lane)
-                ledger.replace(np.array([lane]), start_ms, end_ms, Cells(lanes, part.starts_ms, part.bad, part.total))
-        one.own_from_ms, one.own_to_ms = first_ms, end_ms
+        return first_ms, end_ms
 
-    def _units(self, one: Watched, from_ms: int, to_ms: int) -> Sequence[Units]:
-        rows = [self._recent_or_kept(one, n, from_ms, to_ms) for n in range(len(one.tallies))]
-        out = removed_intervals(one.removed, self._interval_ms)
-        kept = [_where(part, ~out.contains(part.starts_ms)) for part in rows]
-        return units_of(one.spec, kept, self._interval_ms)[0]
+    def _units(self, slos: Sequence[Watched], from_ms: int, to_ms: int) -> Iterator[tuple[Watched, Sequence[Units]]]:
+        for one, rows in self._rows(slos, from_ms, to_ms):
+            out = removed_intervals(one.removed, self._interval_ms)
+            kept = [_where(part, ~out.contains(part.starts_ms)) for part in rows]
+            yield one, units_of(one.spec, kept, self._interval_ms)[0]
 
-    def _recent_or_kept(self, one: Watched, n: int, from_ms: int, to_ms: int) -> SloEvents:
-        tally, ledger = one.tallies[n], self._tallies.ledger
-        lane = tally.groups.get(one.spec.group)
-        if lane is not None and from_ms >= ledger.recent_from_ms:
-            starts, bad, total = ledger.units(lane, from_ms, to_ms)
-            return SloEvents(starts, total - bad, total)
-        return self._tallies.rows(tally, one.spec.group, from_ms, to_ms)
+    def _rows(self, slos: Sequence[Watched], from_ms: int, to_ms: int) -> Iterator[tuple[Watched, list[SloEvents]]]:
+        """The counts of each by component: recent ones from memory, others from the store, many SLOs at once."""
+        recent = from_ms >= self._tallies.ledger.recent_from_ms
+        at_once = max(1, _MOST_ROWS * self._interval_ms // (to_ms - from_ms))
+        for first in range(0, len(slos), at_once):
+            part = slos[first : first + at_once]
+            wanted = [(tally, one.spec.group) for one in part for tally in one.tallies]
+            found = iter(
+                [self._recent(tally, group, from_ms, to_ms) for tally, group in wanted]
+                if recent
+                else self._tallies.rows_of(wanted, from_ms, to_ms)
+            )
+            yield from ((one, [next(found) for _ in one.tallies]) for one in part)
+
+    def _recent(self, tally: Tally, group: Labels, from_ms: int, to_ms: int) -> SloEvents:
+        starts, bad, total = self._tallies.ledger.units(tally.groups[group], from_ms, to_ms)
+        return SloEvents(starts, total - bad, total)
 
     def _lanes(self, group: Sequence[Watched]) -> list[Ints]:
         first = group[0]
@@ -235,9 +267,9 @@ class Board:
             return [np.array([one.lanes[n] for one in group]) for n in range(len(first.lanes))]
         return [np.array([one.tallies[n].groups[one.spec.group] for one in group]) for n in range(len(first.tallies))]
 
-    def _measured(self, group: Sequence[Watched]) -> Measured:
+    def _measured(self, group: Sequence[Watched], at_ms: int) -> Measured:
         first = group[0]
-        ledger, at_ms = first.own or self._tallies.ledger, first.to_ms
+        ledger = first.own or self._tallies.ledger
         lanes = self._lanes(group)
         at = np.full(len(group), at_ms, np.int64)
         end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
@@ -270,12 +302,11 @@ class Board:
             expected -= np.array([int(one.cut.count(begin, end)[0]) if one.cut else 0 for one in group])
         return expected
 
-    def _load_edges(self, groups: Sequence[Sequence[Watched]], *, everything: bool) -> None:
+    def _load_edges(self, groups: Sequence[tuple[int, Sequence[Watched]]], *, everything: bool) -> None:
         wanted: dict[int, tuple[Ledger, set[int]]] = {}
-        for group in groups:
+        for at_ms, group in groups:
             ledger = group[0].own or self._tallies.ledger
             _, times = wanted.setdefault(id(ledger), (ledger, set()))
-            at_ms = group[0].to_ms
             end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
             times |= {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
             times.add(self._period(group[0], ledger, at_ms)[0])
@@ -292,11 +323,10 @@ class Board:
             self._tallies.load_block(block_ms)
             return
         parts: list[Cells] = []
-        for one in self._slos.values():
-            if one.own is ledger and one.own_from_ms is not None:
-                units = self._units(one, block_ms, block_ms + ledger.block_ms)
-                for lane, part in zip(one.lanes, units, strict=True):
-                    parts.append(Cells(np.full(len(part.starts_ms), lane), part.starts_ms, part.bad, part.total))
+        derived = [one for one in self._slos.values() if one.own is ledger and one.own_from_ms is not None]
+        for one, units in self._units(derived, block_ms, block_ms + ledger.block_ms):
+            for lane, part in zip(one.lanes, units, strict=True):
+                parts.append(Cells(np.full(len(part.starts_ms), lane), part.starts_ms, part.bad, part.total))
         ledger.load(block_ms, _all_cells(parts))
 
 
@@ -305,6 +335,24 @@ def _by_shape(slos: Iterable[Watched]) -> list[list[Watched]]:
     for one in slos:
         found.setdefault((id(one.own), shape_of(one.spec)), []).append(one)
     return list(found.values())
+
+
+def _stale(one: Watched, ledger: Ledger, from_ms: int, to_ms: int, changed: Sequence[int]) -> list[tuple[int, int]]:
+    """The spans of [from, to) in which what an SLO's own ledger holds is not what its tallies do."""
+    if one.own_from_ms is None:
+        return [(from_ms, to_ms)] if from_ms < to_ms else []
+    spans_ms = []
+    # a slice that is over without its last intervals is a slice
+    start_ms = min([*changed, one.own_to_ms]) if changed or to_ms > one.own_to_ms else to_ms
+    unit_ms, old = ledger.unit_ms, start_ms < ledger.recent_from_ms
+    start_ms = max(from_ms, ledger.block_of(start_ms) if old else start_ms // unit_ms * unit_ms)
+    if start_ms < to_ms:
+        spans_ms.append((start_ms, to_ms))
+    # history that was read since
+    read_to_ms = min(-(-one.own_from_ms // ledger.block_ms) * ledger.block_ms, start_ms)
+    if from_ms < read_to_ms:
+        spans_ms.append((from_ms, read_to_ms))
+    return spans_ms
 
 
 def _release(one: Watched) -> None:

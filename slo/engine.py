@@ -16,22 +16,25 @@ from app.errors import WatchhouseError
 from app.store.client import Pool
 from app.store.slo_events import SloEvents
 from app.store.state import StateStore
-from app.telemetry import SLO_CYCLE_SECONDS, SLO_FAILURES, SLOS
+from app.telemetry import SLO_CYCLE_SECONDS, SLO_FAILURES, SLO_MISSED, SLOS
 from slo.alerts import AlertBook
-from slo.board import Batch, Board, Ranges, Watched
+from slo.board import Batch, Board, Ranges
 from slo.counting import Counting, Want
 from slo.judge import Policy, judge
 from slo.maintenance import AuditEntry, Maintenance, MaintenanceBook
 from slo.measure import Measured
 from slo.spec import SloSpec
-from slo.status import SloStatus, assess, unknown, with_alerts
+from slo.status import SloStatus, assess
 from slo.tallies import Late, Tallies
+from slo.view import View
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _STOP_S = 5
 _SETTLE_SHARE = 20
 _SETTLE_MAX_MS = 2_000
+_MOST_MADE_UP = 15
+"""So many intervals' ends that no cycle was in time for are judged afterwards."""
 
 
 class SeriesSink(Protocol):
@@ -73,6 +76,9 @@ class SloEngine:
         self._clock = clock
         self._book = AlertBook(state, external_url)
         self._maintenance = MaintenanceBook(state, clock)
+        if late is not None:
+            # what comes before the first cycle may be older than what that counts again
+            late.take(self.now_ms())
         self._tallies = Tallies(counter, pool, state, interval_ms, late)
         self._board = Board(self._tallies)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="slo")
@@ -84,6 +90,8 @@ class SloEngine:
         self._loaded = False
         self._ended_ms = 0
         self._specs = tuple(specs)
+        self._view = View()
+        self._told: list[Alert] = []
         self._adopt()
 
     async def start(self) -> None:
@@ -111,6 +119,7 @@ class SloEngine:
             async with self._lock:
                 self._specs = tuple(specs)
                 await self._in_thread(self._adopt)
+                await self._in_thread(self._show)
         finally:
             self._reloads -= 1
         self._wake.set()
@@ -129,26 +138,26 @@ class SloEngine:
         return [one.spec] if one else [spec for spec in self.specs() if spec.name == name]
 
     async def statuses(self, specs: Sequence[SloSpec] | None = None) -> list[SloStatus]:
-        """SLOs (all by default) as of the last cycle, in the order given; unknown ones are left out."""
-        async with self._lock:
-            wanted = [self._board.get(spec.id) for spec in (self.specs() if specs is None else specs)]
-            return await self._in_thread(lambda: self._statuses([one for one in wanted if one]))
+        """SLOs (all by default) as of the last cycle, in the order given; unknown ones are left out.
+
+        Does not wait for a cycle under way.
+        """
+        view = self._view
+        wanted = [spec for spec in (self.specs() if specs is None else specs) if self._board.get(spec.id)]
+        return await asyncio.to_thread(view.statuses, wanted, self.policy)
 
     def firing(self) -> dict[str, set[str]]:
         """The keys of the firing alerts by SLO id."""
-        return self._book.firing()
+        return self._view.firing()
 
     def alerts(self) -> list[Alert]:
         """The alerts as last told."""
-        return self._book.alerts()
+        return self._told
 
     async def rows(self, spec: SloSpec, from_ms: int, to_ms: int) -> list[SloEvents]:
         """The kept counts of an SLO by component that start in [from_ms, to_ms). Raises StoreError."""
-        async with self._lock:
-            one = self._board.get(spec.id)
-            if one is None:
-                return []
-            return await self._in_thread(lambda: self._board.rows(one, from_ms, to_ms))
+        one = self._board.get(spec.id)
+        return await asyncio.to_thread(self._board.rows, one, from_ms, to_ms) if one else []
 
     def known_from_ms(self, spec: SloSpec) -> int | None:
         """Where what was counted of an SLO begins; None for nothing."""
@@ -197,11 +206,15 @@ class SloEngine:
 
     async def cycle(self) -> None:
         """Counts up to the last complete interval and tells alerts; then reads older history until the next is due."""
+        self._ended_ms = end_ms = self.now_ms() // self.interval_ms * self.interval_ms
         async with self._lock:
             if self._stopping:
                 return
-            end_ms = int(self._clock() * 1000) // self.interval_ms * self.interval_ms
-            await self.count_and_tell(end_ms)
+            try:
+                await self.count_and_tell(end_ms)
+            except WatchhouseError as error:
+                self._view = self._view.failed(str(error))
+                raise
         if await self._fill(end_ms + self.interval_ms):
             async with self._lock:
                 if not self._stopping:
@@ -233,10 +246,11 @@ class SloEngine:
                 pass
 
     def _until_next_s(self) -> float:
-        # a moment after the interval's end, so that samples of its last second are in the store
+        # a moment after the interval's end, so that samples of its last second are in the store; at once where a cycle
+        # took until then
         settle_ms = min(self.interval_ms // _SETTLE_SHARE, _SETTLE_MAX_MS)
-        now_ms = self._clock() * 1000
-        return (self.interval_ms - (now_ms - settle_ms) % self.interval_ms) / 1000
+        left_ms = self._ended_ms + self.interval_ms + settle_ms - self._clock() * 1000
+        return min(max(left_ms, 0), self.interval_ms) / 1000
 
     def _adopt(self) -> None:
         self._board.adopt(self._specs, self._removed())
@@ -266,7 +280,7 @@ class SloEngine:
     async def _fill(self, until_ms: int) -> bool:
         """Reads older history, the newest missing first, in turn; whether there was any. One round is always made."""
         filled = False
-        # months of history must keep neither a question, nor a reload, nor the end waiting
+        # months of history must not keep a reload, a maintenance or the end waiting
         while not self._reloads:
             async with self._lock:
                 if self._stopping or not await self.fill_once():
@@ -290,7 +304,8 @@ class SloEngine:
             await self._in_thread(self._book.keep)
         except WatchhouseError as error:
             log.error("the state of SLO alerts could not be kept: %s", error)
-        alerts = self._book.alerts()
+        self._view = View.of(batches, self._board.all(), self._book.states())
+        alerts = self._told = self._book.alerts()
         if self._series is not None and not again:
             for batch in batches:
                 self._series.add(batch.specs, batch.measured)
@@ -305,28 +320,45 @@ class SloEngine:
 
     def _look(self) -> list[Batch]:
         """Judges every SLO that was counted well, and notes how its alerts are."""
+        self._make_up()
         batches = self._board.batches()
         for batch in batches:
-            verdicts = judge(batch.specs[0], batch.measured, self.policy)
-            places = self._book.to_look_at(batch.specs, verdicts)
-            places = [n for n in places if batch.watched[n].error is None]
-            if places:
-                specs = [batch.specs[n] for n in places]
-                for status in assess(specs, batch.measured.at(np.array(places)), self.policy):
-                    self._book.look(status)
+            self._judge(batch)
         return batches
+
+    def _make_up(self) -> None:
+        """Judges the ends of intervals that no cycle was in time for, so that none is left out of what must hold."""
+        behind = [
+            one for one in self._board.all() if not one.error and 0 < one.judged_ms < one.to_ms - self.interval_ms
+        ]
+        if not behind:
+            return
+        last_ms = max(one.to_ms for one in behind)
+        first_ms = min(one.judged_ms for one in behind) + self.interval_ms
+        for at_ms in range(max(first_ms, last_ms - _MOST_MADE_UP * self.interval_ms), last_ms, self.interval_ms):
+            missed = [one for one in behind if one.judged_ms < at_ms < one.to_ms]
+            for batch in self._board.batches(missed, at_ms):
+                self._judge(batch)
+        SLO_MISSED.inc(sum((one.to_ms - one.judged_ms) // self.interval_ms - 1 for one in behind))
+
+    def _judge(self, batch: Batch) -> None:
+        verdicts = judge(batch.specs[0], batch.measured, self.policy)
+        places = [n for n in self._book.to_look_at(batch.specs, verdicts) if batch.watched[n].error is None]
+        if places:
+            specs = [batch.specs[n] for n in places]
+            for status in assess(specs, batch.measured.at(np.array(places)), self.policy):
+                self._book.look(status)
+        for one, at_ms in zip(batch.watched, batch.measured.at_ms.tolist(), strict=True):
+            if one.error is None:
+                one.judged_ms = at_ms
 
     def _exists(self, slo: str, alert: str) -> bool:
         one = self._board.get(slo)
         return one is not None and one.spec.alert(alert) is not None
 
-    def _statuses(self, slos: Sequence[Watched]) -> list[SloStatus]:
-        found: dict[str, SloStatus] = {}
-        for batch in self._board.batches(slos):
-            for spec, status in zip(batch.specs, assess(batch.specs, batch.measured, self.policy), strict=True):
-                found[spec.id] = with_alerts(status, self._book)
-        statuses = [found.get(one.spec.id) or unknown(one.spec) for one in slos]
-        return [s.failed(one.error) if one.error else s for s, one in zip(statuses, slos, strict=True)]
+    def _show(self) -> None:
+        """Shows SLOs as they are now, between two cycles."""
+        self._view = View.of(self._board.batches(), self._board.all(), self._book.states())
 
     async def _maintain(self, work: Callable[[MaintenanceBook], T]) -> T:
         async with self._lock:
@@ -338,6 +370,7 @@ class SloEngine:
         result = work(self._maintenance)
         self._board.refresh(self._removed())
         self._board.derive()
+        self._show()
         return result
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

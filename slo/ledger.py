@@ -160,6 +160,10 @@ class Ledger:
                 self._recent.clear(lanes, slice(begin, end))
             self.put(_within(cells, max(from_ms, recent_ms), to_ms))
 
+    def quiet(self, lane: int) -> bool:
+        """Whether a lane has no event at all."""
+        return not self._recent.total[lane].any() and not self._blocks.total[lane].any()
+
     def missing(self, at_ms: int) -> int | None:
         """The start of the block whose units must be loaded for a window that begins (or ends) there; None for none."""
         if at_ms >= self.recent_from_ms or at_ms < self.oldest_ms or at_ms % self.block_ms == 0:
@@ -188,7 +192,7 @@ class Ledger:
         parts = []
         if last > recent:
             parts.append(self._recent.sums(lanes, max(first, recent), last))
-        if first < recent:
+        if first < min(last, recent):
             parts += self._old(lanes, first, min(last, recent))
         if not parts:
             return np.zeros(len(lanes)), np.zeros(len(lanes)), np.zeros(len(lanes), np.int64)

@@ -17,6 +17,8 @@ AUDIT_KIND = "slo_audit"
 _LONGEST_MS = 366 * 86_400_000
 _MOST = 10_000
 Action = Literal["created", "changed", "removed"]
+_Target = tuple[str, str]
+"""(slo, id), (service, name), or all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,12 @@ class Maintenance:
     created_by: str = ""
     created_ms: int = 0
 
-    def applies_to(self, spec: SloSpec) -> bool:
-        """Whether it is one of this SLO: by its id, or by that of the spec it is a group of."""
+    @property
+    def targets(self) -> tuple[_Target, ...]:
+        """What it is for."""
         if self.slos:
-            return spec.id in self.slos or f"{spec.service}-{spec.name}" in self.slos
-        return not self.service or spec.service == self.service
+            return tuple(("slo", name) for name in self.slos)
+        return (("service", self.service),) if self.service else (("all", ""),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,21 @@ class MaintenanceBook:
 
     def ranges(self, specs: Iterable[SloSpec]) -> dict[str, tuple[tuple[int, int], ...]]:
         """The ranges by SLO id, of those that have any."""
-        if not self._all:
-            return {}
         every = self.all()
-        found = {s.id: tuple((m.from_ms, m.to_ms) for m in every if m.applies_to(s)) for s in specs}
-        return {slo: ranges for slo, ranges in found.items() if ranges}
+        places: dict[_Target, list[int]] = {}
+        for n, one in enumerate(every):
+            for target in one.targets:
+                places.setdefault(target, []).append(n)
+        found: dict[str, tuple[tuple[int, int], ...]] = {}
+        known: dict[tuple[_Target, ...], tuple[tuple[int, int], ...]] = {}
+        for spec in specs if every else ():
+            own = tuple(target for target in _targets_of(spec) if target in places)
+            if own and own not in known:
+                numbers = sorted({n for target in own for n in places[target]})
+                known[own] = tuple((every[n].from_ms, every[n].to_ms) for n in numbers)
+            if own:
+                found[spec.id] = known[own]
+        return found
 
     def add(
         self,
@@ -134,6 +147,13 @@ class MaintenanceBook:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _targets_of(spec: SloSpec) -> tuple[_Target, ...]:
+    """What a maintenance of an SLO is for: its id, that of the spec it is a group of, its service, or all."""
+    whole = f"{spec.service}-{spec.name}"
+    ids = (spec.id,) if spec.id == whole else (spec.id, whole)
+    return (*(("slo", name) for name in ids), ("service", spec.service), ("all", ""))
 
 
 def _check(one: Maintenance) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from slo.counting import Counting, Counts, Want
 from slo.ledger import Cells, Ledger
 from slo.spec import Sli
 
+log = logging.getLogger(__name__)
 STATE_KIND = "slo"
 _LATE_MS = 5 * 60_000
 _LATE_INTERVALS = 3
@@ -27,6 +29,8 @@ _DEEPER = ((3_600_000, 600_000), (86_400_000, 3_600_000))
 """So much is counted again so often where nobody tells of late samples, in milliseconds."""
 _NOTE_EVERY_MS = 3_600_000
 _CHUNK_MS = 86_400_000
+_MOST_ROWS = 4_000_000
+"""Counts that are held at a time, some 100 MB: where there are many SLIs, a day is read in parts."""
 
 
 class Late(Protocol):
@@ -101,6 +105,8 @@ class Tallies:
         self._late_ms = max(_LATE_MS, _LATE_INTERVALS * interval_ms)
         self._tallies: dict[str, Tally] = {}
         self._fresh: list[Tally] = []
+        self.turns = 0
+        """How many groups came and went so far."""
 
     def adopt(self, wanted: Iterable[tuple[str, Sli, tuple[str, ...], int]]) -> dict[str, Tally]:
         """Works on these (key, SLI, grouping, milliseconds looked back) from now on; the others are forgotten."""
@@ -128,14 +134,7 @@ class Tallies:
         if not self._fresh:
             return
         notes = self._state.get_all(STATE_KIND)
-        loaded = [tally for tally in self._fresh if self._note_of(tally, notes.get(self._state_key(tally)))]
-        if loaded:
-            end_ms = max(tally.to_ms for tally in loaded)
-            self.ledger.advance(end_ms)
-            start = self.ledger.block_of(end_ms - _CHUNK_MS)
-            for tally in loaded:
-                tally.from_ms = max(tally.stored_from_ms, min(start, tally.to_ms))
-            self._take(loaded, start, end_ms)
+        self._take_newest([t for t in self._fresh if not t.new or self._note_of(t, notes.get(self._state_key(t)))])
         self._fresh = []
 
     def catch_up(self, end_ms: int) -> None:
@@ -145,23 +144,27 @@ class Tallies:
         """
         self.ledger.advance(end_ms)
         self._hear(end_ms)
-        wants: dict[tuple[int, int], list[Tally]] = {}
-        old: list[tuple[Tally, int, int]] = []
+        wants: dict[int, list[Tally]] = {}
+        old: dict[tuple[int, int], list[Tally]] = {}
         for tally in self._tallies.values():
             start = self._begin(tally, end_ms)
             late = self._late_of(tally, start)
             if late is not None and late[0] >= self.ledger.recent_from_ms:
                 start = late[0]
             elif late is not None:
-                old.append((tally, *late))
-            wants.setdefault((start, end_ms), []).append(tally)
-        for (start, end), tallies in wants.items():
-            for part, answers in self._counted(tallies, start, end):
-                self._merge(part, answers, start, end)
-        for tally, start, end in old:
-            if tally.error is None:
-                self._recount(tally, start, end)
-        self._note([t for t in self._tallies.values() if t.to_ms - t.noted_to_ms >= _NOTE_EVERY_MS])
+                old.setdefault(late, []).append(tally)
+            wants.setdefault(start, []).append(tally)
+        for start, tallies in wants.items():
+            for begin, end in self._parts(start, end_ms, tallies):
+                for part, answers in self._counted(tallies, begin, end):
+                    self._merge(part, answers, begin, end)
+                # one without this part would have a hole
+                tallies = [tally for tally in tallies if tally.error is None]
+        for (start, end), tallies in old.items():
+            self._recount([t for t in tallies if t.error is None], start, end)
+        due = [t for t in self._tallies.values() if t.to_ms - t.noted_to_ms >= _NOTE_EVERY_MS]
+        self._forget_groups(due)
+        self._note(due)
 
     def fill(self) -> bool:
         """Reads or counts an older chunk of those that lie furthest ahead; whether there was any."""
@@ -172,22 +175,20 @@ class Tallies:
         wave = [tally for tally in behind if tally.from_ms == newest]
         stored = [tally for tally in wave if tally.stored_from_ms < newest]
         if stored:
-            start = max(self.ledger.block_of(newest - _CHUNK_MS), *(t.stored_from_ms for t in stored))
+            start = max(newest - self._part_ms(stored), *(t.stored_from_ms for t in stored))
             self._take(stored, start, newest)
             for tally in stored:
                 tally.from_ms = start
-                tally.changed(start)
             return True
-        start = self.ledger.block_of(max(newest - _CHUNK_MS, min(t.to_ms - t.needed_ms for t in wave)))
-        done = []
+        needed_ms = min(tally.to_ms - tally.needed_ms for tally in wave)
+        start = self.ledger.block_of(max(newest - self._part_ms(wave), needed_ms))
         for part, answers in self._counted(wave, start, newest):
-            self._store(part, answers)
+            if not self._store(part, answers):
+                continue
             for tally, counts in zip(part, answers, strict=True):
                 self._replace(tally, counts, start, newest)
                 tally.from_ms = tally.stored_from_ms = start
-                tally.changed(start)
-                done.append(tally)
-        self._note(done)
+        self._note([tally for tally in wave if tally.error is None])
         return True
 
     def rows(self, tally: Tally, group: Labels, from_ms: int, to_ms: int) -> SloEvents:
@@ -215,29 +216,36 @@ class Tallies:
     def _reach(self, span_ms: int) -> None:
         if span_ms <= self.ledger.span_ms:
             return
-        ledger = Ledger(self.interval_ms, span_ms)
-        # everything is taken up again from what is kept: a longer reach is rare, and comes with a reload
+        self.ledger = Ledger(self.interval_ms, span_ms)
         for tally in self._tallies.values():
-            lanes = {group: ledger.add() for group in tally.groups}
-            tally.groups = lanes
+            tally.groups = {group: self.ledger.add() for group in tally.groups}
             if not tally.new:
-                tally.restarted = True
-        self.ledger = ledger
-        counted = [tally for tally in self._tallies.values() if not tally.new]
-        if counted:
-            end_ms = max(tally.to_ms for tally in counted)
-            ledger.advance(end_ms)
-            start = ledger.block_of(end_ms - _CHUNK_MS)
-            for tally in counted:
-                tally.from_ms = max(tally.stored_from_ms, min(start, tally.to_ms))
-                tally.changed(start)
-            self._take(counted, start, end_ms)
+                tally.restarted, tally.from_ms = True, tally.to_ms
+        # everything is taken up again from what is kept: a longer reach is rare, and comes with a reload
+        fresh = {tally.key for tally in self._fresh}
+        self._fresh += [tally for tally in self._tallies.values() if not tally.new and tally.key not in fresh]
+
+    def _take_newest(self, tallies: Sequence[Tally]) -> None:
+        """Puts the newest day that is kept of each into the ledger."""
+        self.ledger.advance(max((tally.to_ms for tally in tallies), default=0))
+        alike: dict[int, list[Tally]] = {}
+        for tally in tallies:
+            alike.setdefault(self.ledger.block_of(tally.to_ms), []).append(tally)
+        for block_ms, those in alike.items():
+            start = self.ledger.block_of(block_ms - _CHUNK_MS)
+            for begin, end in self._parts(start, max(tally.to_ms for tally in those), those):
+                self._take(those, begin, end)
+            for tally in those:
+                tally.from_ms = max(tally.stored_from_ms, start)
+                tally.changed(tally.from_ms)
 
     def _note_of(self, tally: Tally, note: dict[str, Any] | None) -> bool:
         if not note:
             return False
         tally.stored_from_ms, tally.to_ms = int(note["from_ms"]), int(note["to_ms"])
         tally.noted_to_ms, tally.restarted = tally.to_ms, True
+        # until its counts are in the ledger nothing is known
+        tally.from_ms = tally.to_ms
         for group in note.get("groups", [[]]):
             self._lane(tally, tuple((str(name), str(value)) for name, value in group))
         return True
@@ -274,10 +282,29 @@ class Tallies:
         """[from, to) of counted intervals before `start_ms` that samples reached which came late."""
         if tally.late is None or tally.new:
             return None
+        start = self._reached_ms(tally, tally.late[0])
         # the increase up to the next sample changes too; a gap of more than five minutes ends a counter's count
-        start = max(tally.from_ms, tally.late[0] // self.interval_ms * self.interval_ms - self.interval_ms)
         end = min(start_ms, (tally.late[1] + _LATE_MS) // self.interval_ms * self.interval_ms + self.interval_ms)
         return (start, end) if start < end else None
+
+    def _reached_ms(self, tally: Tally, at_ms: int) -> int:
+        """The first counted interval that a sample may change."""
+        return max(tally.from_ms, at_ms // self.interval_ms * self.interval_ms - self.interval_ms)
+
+    def _part_ms(self, tallies: Sequence[Tally]) -> int:
+        """How much of their time may be held at once: whole blocks, a day at most."""
+        lanes = sum(max(1, len(tally.groups)) for tally in tallies)
+        most_ms = min(_CHUNK_MS, _MOST_ROWS // max(1, lanes) * self.interval_ms)
+        return max(self.ledger.block_ms, self.ledger.block_of(most_ms))
+
+    def _parts(self, from_ms: int, to_ms: int, tallies: Sequence[Tally]) -> Iterator[tuple[int, int]]:
+        """[from, to) in parts that may be held at once, which meet at the starts of blocks."""
+        while from_ms < to_ms:
+            part_ms, block_ms = self._part_ms(tallies), self.ledger.block_ms
+            # a little more is no reason for one more query
+            end_ms = to_ms if to_ms - from_ms <= part_ms + 2 * block_ms else self.ledger.block_of(from_ms + part_ms)
+            yield from_ms, end_ms
+            from_ms = end_ms
 
     def _counted(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> list[tuple[list[Tally], list[Counts]]]:
         """The tallies that could be counted and their counts; the others keep the error."""
@@ -288,18 +315,28 @@ class Tallies:
         counts: list[Counts] = []
         for tally, answer in zip(tallies, answers, strict=True):
             if isinstance(answer, WatchhouseError):
-                tally.error = str(answer) or type(answer).__name__
+                tally.error = _said(answer)
                 continue
             tally.error = None
             well.append(tally)
             counts.append(answer)
         return [(well, counts)] if well else []
 
-    def _store(self, tallies: Sequence[Tally], answers: Sequence[Counts]) -> None:
+    def _store(self, tallies: Sequence[Tally], answers: Sequence[Counts]) -> bool:
         keyed = [
             (group_key(t, g), rows) for t, counts in zip(tallies, answers, strict=True) for g, rows in counts.items()
         ]
-        insert_events(self._pool, self.interval_ms, joined([key for key, _ in keyed], [rows for _, rows in keyed]))
+        return self._keep(tallies, joined([key for key, _ in keyed], [rows for _, rows in keyed]))
+
+    def _keep(self, tallies: Sequence[Tally], rows: KeyedEvents) -> bool:
+        """Whether counts could be kept; else their tallies have the error, and nothing may be known of them."""
+        try:
+            insert_events(self._pool, self.interval_ms, rows)
+        except WatchhouseError as error:
+            for tally in tallies:
+                tally.error = _said(error)
+            return False
+        return True
 
     def _merge(self, tallies: Sequence[Tally], answers: Sequence[Counts], from_ms: int, end_ms: int) -> None:
         """Takes up the newest counts. What changed is kept first: what is only in memory would miss after a restart."""
@@ -314,18 +351,19 @@ class Tallies:
         recent = cells.starts_ms >= old_ms
         changed = ~recent
         changed[recent] = self.ledger.changes(_some(cells, recent))
-        insert_events(self._pool, self.interval_ms, _kept(rows, changed))
+        if not self._keep(tallies, _kept(rows, changed)):
+            return
         self.ledger.put(_some(cells, recent & changed))
         if from_ms < old_ms:
             every = np.array([lane for t in tallies for lane in t.groups.values()], np.int64)
-            self.ledger.replace(every, from_ms, old_ms, _some(cells, ~recent))
+            self.ledger.replace(every, from_ms, min(old_ms, end_ms), _some(cells, ~recent))
         self._look_for_late(owners, rows, changed)
         for tally in tallies:
             if tally.new or tally.to_ms < from_ms:
                 tally.from_ms = tally.stored_from_ms = from_ms
                 tally.changed(from_ms)
             tally.to_ms, tally.restarted = max(tally.to_ms, end_ms), False
-            if tally.late is not None and tally.late[0] // self.interval_ms * self.interval_ms > from_ms:
+            if tally.late is not None and self._reached_ms(tally, tally.late[0]) >= from_ms:
                 tally.late = None
             tally.from_ms = max(tally.from_ms, self.ledger.oldest_ms)
 
@@ -341,18 +379,27 @@ class Tallies:
             if start < tally.to_ms:
                 SLO_RECOUNTED.inc()
 
-    def _recount(self, tally: Tally, from_ms: int, to_ms: int) -> None:
-        """Counts old blocks again that late samples reached."""
-        start, end = (
-            self.ledger.block_of(from_ms),
-            min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, tally.to_ms),
-        )
-        for part, answers in self._counted([tally], max(start, tally.from_ms), end):
-            self._store(part, answers)
-            self._replace(tally, answers[0], max(start, tally.from_ms), end)
-            tally.late = None
-            tally.changed(start)
-            SLO_RECOUNTED.inc((end - start) // self.interval_ms)
+    def _recount(self, tallies: list[Tally], from_ms: int, to_ms: int) -> None:
+        """Counts old blocks again that late samples reached. What fails is tried again; the newest counts are well."""
+        if not tallies:
+            return
+        stop = min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, *(tally.to_ms for tally in tallies))
+        left = tallies
+        for start, end in self._parts(self.ledger.block_of(from_ms), stop, tallies):
+            for part, answers in self._counted(left, start, end):
+                if not self._store(part, answers):
+                    continue
+                for tally, counts in zip(part, answers, strict=True):
+                    self._replace(tally, counts, start, end)
+                    tally.changed(start)
+                    SLO_RECOUNTED.inc((end - start) // self.interval_ms)
+            left = [tally for tally in left if tally.error is None]
+        for tally in tallies:
+            if tally.error is None:
+                tally.late = None
+            else:
+                log.warning("late samples of an SLO could not be counted, it is tried again: %s", tally.error)
+                tally.error = None
 
     def _replace(self, tally: Tally, counts: Counts, from_ms: int, to_ms: int) -> None:
         for group in counts:
@@ -368,22 +415,35 @@ class Tallies:
         if lane is None:
             lane = tally.groups[group] = self.ledger.add()
             tally.noted_to_ms = 0 if tally.grouping else tally.noted_to_ms
+            self.turns += 1
         return lane
+
+    def _forget_groups(self, tallies: Sequence[Tally]) -> None:
+        """Forgets groups that had no event for as long as anybody looks back: they are gone."""
+        for tally in tallies:
+            for group, lane in list(tally.groups.items()) if tally.grouping and tally.complete else ():
+                if self.ledger.quiet(lane):
+                    self.ledger.remove(lane)
+                    del tally.groups[group]
+                    self.turns += 1
 
     def _note(self, tallies: Sequence[Tally]) -> None:
         if not tallies:
             return
-        self._state.put(
-            STATE_KIND,
-            {
-                self._state_key(t): {
-                    "from_ms": t.stored_from_ms,
-                    "to_ms": t.to_ms,
-                    "groups": [[list(pair) for pair in group] for group in t.groups],
-                }
-                for t in tallies
-            },
-        )
+        notes = {
+            self._state_key(t): {
+                "from_ms": t.stored_from_ms,
+                "to_ms": t.to_ms,
+                "groups": [[list(pair) for pair in group] for group in t.groups],
+            }
+            for t in tallies
+        }
+        try:
+            self._state.put(STATE_KIND, notes)
+        except WatchhouseError as error:
+            # the next process would only count more again
+            log.error("how far SLOs are counted could not be noted: %s", error)
+            return
         for tally in tallies:
             tally.noted_to_ms = tally.to_ms
 
@@ -394,6 +454,10 @@ class Tallies:
 def group_key(tally: Tally, group: Labels) -> str:
     """The name the counts of a group are kept under."""
     return tally.key + json.dumps(group, separators=(",", ":")) if tally.grouping else tally.key
+
+
+def _said(error: WatchhouseError) -> str:
+    return str(error) or type(error).__name__
 
 
 def _cells(rows: KeyedEvents, lanes: np.ndarray[Any, np.dtype[np.int64]]) -> Cells:

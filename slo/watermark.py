@@ -29,7 +29,7 @@ class LateSamples:
             self._watched = metrics
 
     def take(self, final_ms: int) -> dict[str, tuple[int, int]]:
-        """(first, last) time of late samples by metric since the last call; from now on those before `final_ms` are."""
+        """(first, last) time of late samples by metric since the last call; from now on those up to `final_ms` are."""
         with self._lock:
             self._final_ms = final_ms
             taken, self._late = self._late, {}
@@ -38,9 +38,10 @@ class LateSamples:
     def written(self, names: Sequence[str], codes: npt.NDArray[np.integer], ts_ms: npt.NDArray[np.int64]) -> None:
         """As `app.store.written.WriteListener`."""
         final_ms, watched = self._final_ms, self._watched
-        if not watched or not len(ts_ms) or int(ts_ms.min()) >= final_ms:
+        if not watched or not len(ts_ms) or int(ts_ms.min()) > final_ms:
             return
-        late = ts_ms < final_ms
+        # a sample at the end of an interval belongs to it
+        late = ts_ms <= final_ms
         codes, ts_ms = codes[late], ts_ms[late]
         for code in np.unique(codes).tolist():
             if names[code] in watched:

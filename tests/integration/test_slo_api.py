@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from urllib.parse import quote
 
 import pytest
 
 from app.config import Limits
 from app.store.client import Pool
+from slo.period import Calendar
 from slo.spec import EventsSli, Query
 from tests.integration.slo_api_world import asked, command, refused, served
 from tests.integration.slo_world import DAY, HOUR, MINUTE, NOW, SPEC, World, burning_world, slo
@@ -193,3 +195,15 @@ async def test_ten_thousand_slos_are_listed_page_by_page(embedded_pool: Pool) ->
     async with served(world, *specs) as address:
         found = json.loads((await command(address, "list", "--output", "json")).stdout)
         assert [item["name"] for item in found] == [spec.name for spec in specs]
+
+
+@pytest.mark.parametrize("start", ["-9e14", "-62135596801", "0"])
+async def test_history_of_all_time_is_refused(embedded_pool: Pool, start: str) -> None:
+    """A range that no calendar reaches is too long, as any other, also for a period of the calendar."""
+    spec = slo(period=Calendar(datetime(2025, 1, 1), "Europe/Berlin", "M"))
+    async with served(burning_world(embedded_pool), spec) as url:
+        status, kind, told = await refused(url, "/shop-availability/history", params={"start": start})
+        assert (status, kind) == (400, "bad_data")
+        assert "limits.slo_max_intervals" in told
+        point = await asked(url, "/shop-availability/history", params={"step": "99999999999y"})
+        assert len(point["points"]) == 1

@@ -22,6 +22,7 @@ from slo.notice import condition_text
 from slo.spec import AlertSpec, BudgetCondition, BurnCondition, Condition, NoDataCondition, SloSpec
 from slo.state import INACTIVE, AlertState, advance
 from slo.status import SloStatus, assess
+from slo.view import View
 from tests.slo_judging import PAGE_FAST, D, H, M, alert, measured, slo, sums
 
 A = Firing("s", "page", (("alertname", "A"),), (), 1000)
@@ -343,9 +344,9 @@ def test_what_is_not_configured_any_more_ends() -> None:
     book = book_on(FakeState())
     book.look(status(1000, BURNS))
     book.look(status(1000, BURNS, replace(wearing(for_ms=M), name="waits")))
-    assert book.firing() == {SLO: {"page"}}
+    assert View(states=book.states()).firing() == {SLO: {"page"}}
     book.end_missing(lambda slo, key: False, 9000)
-    assert book.firing() == {}
+    assert View(states=book.states()).firing() == {}
     (found,) = book.alerts()
     assert found.ends_at == datetime.fromtimestamp(9, UTC)
     assert book.state("shop-waits", "page") == INACTIVE

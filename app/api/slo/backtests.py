@@ -70,6 +70,7 @@ def _asked(p: Parameters, text: bytes, windows: Windows, engine: SloEngine, limi
         _share(p, "coverage_floor", engine.policy.coverage_floor), _share(p, "false_alarms", engine.policy.false_alarms)
     )
     asked = _Asked(_specs(text, windows), start_ms, end_ms, interval_ms, policy)
+    check_reach(end_ms - start_ms, interval_ms, limits, "the range")
     for spec in asked.specs:
         if unit_of(spec, interval_ms) % interval_ms:
             raise BadQuery(f"the time slices of {spec.id} must be a multiple of the interval")

@@ -52,6 +52,7 @@ def add_history(router: APIRouter, engine: SloEngine, gate: QueryGate, limits: L
         p = await read(request)
         spec = one_slo(engine, name)
         steps = _steps(p, spec, engine, limits)
+        check_reach(steps.to_ms - steps.from_ms, engine.interval_ms, limits, "the range")
         needed_ms = first_needed_ms(spec, steps.from_ms, engine.interval_ms)
         check_reach(steps.to_ms - needed_ms, engine.interval_ms, limits, "the range and the period before it")
         rows = await engine.rows(spec, needed_ms, steps.to_ms)
@@ -98,7 +99,7 @@ def _steps(p: Parameters, spec: SloSpec, engine: SloEngine, limits: Limits) -> S
     step_ms = p.duration_ms("step") or -(-(end_ms - start_ms) // _USUAL_POINTS)
     if step_ms < 0:
         raise BadQuery('invalid parameter "step": it must be positive')
-    steps = Steps(start_ms, end_ms, -(-step_ms // unit_ms) * unit_ms)
+    steps = Steps(start_ms, end_ms, -(-min(step_ms, end_ms - start_ms) // unit_ms) * unit_ms)
     if len(steps) > limits.query_max_points:
         raise BadQuery(
             f"{len(steps)} points are asked for, more than limits.query_max_points = {limits.query_max_points}:"

@@ -1,0 +1,143 @@
+"""Groups that come and go, samples that come late, and maintenance of long ago, live in the SLO engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.labels import Labels
+from app.store.client import Pool
+from slo.engine import SloEngine
+from slo.period import Rolling
+from slo.spec import EventsSli, Query, SloSpec, Timeslices
+from tests.integration.slo_world import DAY, HOUR, MINUTE, NOW, PAGE, World, slo
+
+BY_PATH = slo(period=Rolling(3 * DAY), alerts=(PAGE,), grouping=("path",))
+A: Labels = (("path", "/a"),)
+B: Labels = (("path", "/b"),)
+
+
+@pytest.fixture
+def world(embedded_pool: Pool) -> World:
+    """Four days of a hundred requests a minute, 20 of them bad."""
+    world = World(embedded_pool)
+    world.counted.span(NOW - 4 * DAY, NOW, 20, 100)
+    world.counted.groups = {A: 1.0, B: 2.0}
+    return world
+
+
+async def passed(world: World, engine: SloEngine, ms: int, total: float = 100) -> None:
+    """Time goes on, requests go on, and a cycle runs."""
+    world.counted.span(world.now_ms, world.now_ms + ms, total / 5, total)
+    world.now_ms += ms
+    await engine.cycle()
+
+
+def written(world: World, at_ms: int, metric: str = "requests") -> None:
+    """Tells who listens that a sample of a time was written."""
+    world.pool.written.tell((metric,), np.zeros(1, np.int32), np.array([at_ms], np.int64))
+
+
+async def totals(engine: SloEngine) -> dict[str, float]:
+    """The total of the period by SLO."""
+    return {status.spec.id: status.total for status in await engine.statuses()}
+
+
+async def test_a_group_that_is_gone_ends_and_may_return(world: World) -> None:
+    """Without an event for all that is kept a group is forgotten and its alert ends; it may return."""
+    engine = world.engine(BY_PATH)
+    await engine.cycle()
+    assert len(engine.firing()) == 2
+    world.counted.groups = {A: 1.0}
+    for _ in range(90):
+        await passed(world, engine, HOUR)
+    assert list(engine.firing()) == ['shop-availability{path="/a"}']
+    assert [spec.group for spec in engine.specs()] == [A]
+    ended = [a for put in world.sink.puts for a in put if a.ends_at and dict(a.labels)["path"] == "/b"]
+    assert len(ended) == 1
+    world.counted.groups = {A: 1.0, B: 3.0}
+    await passed(world, engine, MINUTE)
+    # what is counted again of the last minutes is of the group, too
+    assert (await totals(engine))['shop-availability{path="/b"}'] == 300 * 6
+    await engine.stop()
+
+
+async def test_a_group_that_takes_the_place_of_another_at_once(world: World) -> None:
+    """One group is forgotten in the very cycle another is first seen: each has its own counts."""
+    engine = world.engine(BY_PATH)
+    await engine.cycle()
+    world.counted.groups = {A: 1.0}
+    for n in range(90):
+        if len(engine.specs()) == 2 and n > 80:
+            world.counted.groups = {A: 1.0, (("path", f"/{n}"),): 1.0}
+        await passed(world, engine, HOUR)
+    assert {spec.group for spec in engine.specs()} >= {A}
+    assert B not in {spec.group for spec in engine.specs()}
+    assert {status.to_ms for status in await engine.statuses()} == {world.now_ms}
+    await engine.stop()
+
+
+@pytest.mark.parametrize("ago", [MINUTE, 5 * MINUTE, 6 * MINUTE, 3 * HOUR, 2 * DAY + 17 * MINUTE])
+async def test_late_samples_are_counted_whenever_they_come(world: World, ago: int) -> None:
+    """A sample at the end of an interval that came minutes, hours or days late is in it, in slices and groups, too."""
+    sliced = replace(BY_PATH, name="sliced", budgeting=Timeslices(5 * MINUTE, 0.9), grouping=())
+    plain = replace(BY_PATH, name="plain", grouping=())
+    engine = world.engine(BY_PATH, sliced, plain)
+    await engine.cycle()
+    await passed(world, engine, MINUTE)
+    before = {status.spec.id: (status.bad, status.total) for status in await engine.statuses()}
+    at_ms = (world.now_ms - ago) // (5 * MINUTE) * (5 * MINUTE) if ago > HOUR else world.now_ms - ago
+    world.counted.minutes[at_ms] = (20, 1100)
+    written(world, at_ms)
+    await engine.cycle()
+    after = {status.spec.id: (status.bad, status.total) for status in await engine.statuses()}
+    grown = {name: after[name][1] - before[name][1] for name in before}
+    assert grown['shop-availability{path="/a"}'] == grown["shop-plain"] == 1000
+    assert grown['shop-availability{path="/b"}'] == 2000
+    if ago > HOUR:
+        # 100 of 1,500 requests are bad now, and the slice is good
+        assert after["shop-sliced"][0] == before["shop-sliced"][0] - 1
+    await engine.stop()
+
+
+async def test_what_came_before_the_first_cycle_of_a_process_is_counted(world: World) -> None:
+    """Senders that catch up after a restart may write hours that were counted already before the first cycle runs."""
+    spec: SloSpec = slo(period=Rolling(3 * DAY), alerts=(PAGE,))
+    first = world.engine(spec)
+    await first.cycle()
+    await first.stop()
+    second = world.engine(spec)
+    world.counted.minutes[NOW - 5 * HOUR] = (20, 1100)
+    written(world, NOW - 5 * HOUR)
+    world.now_ms += MINUTE
+    world.counted.span(NOW, NOW + MINUTE, 20, 100)
+    await second.cycle()
+    assert (await totals(second))["shop-availability"] == 3 * 1440 * 100 + 1000
+    await second.stop()
+
+
+async def test_late_samples_that_cannot_be_counted_stop_no_judging(world: World) -> None:
+    """Where an old block cannot be counted again the newest intervals are counted and judged on, and it is retried."""
+    spec = slo(EventsSli(Query("b"), Query("a")), period=Rolling(3 * DAY), alerts=(PAGE,))
+    engine = world.engine(spec)
+    await engine.cycle()
+    world.counted.minutes[NOW - DAY] = (20, 1100)
+    written(world, NOW - DAY)
+    calls = 0
+
+    def break_the_second() -> None:
+        nonlocal calls
+        calls += 1
+        world.counted.broken = "b" if calls == 2 else ""
+
+    world.counted.before = break_the_second
+    await passed(world, engine, MINUTE)
+    (status,) = await engine.statuses()
+    assert (status.error, status.to_ms, status.total) == (None, world.now_ms, 3 * 1440 * 100)
+    world.counted.before = lambda: None
+    world.counted.broken = ""
+    await passed(world, engine, MINUTE)
+    assert (await totals(engine))["shop-availability"] == 3 * 1440 * 100 + 1000
+    await engine.stop()
