@@ -16,7 +16,8 @@ from slo.measure import Ints, Measured, Sums
 from slo.period import Calendar, spans
 from slo.removed import Removed, removed_intervals, removed_slices
 from slo.spec import Occurrences, SloSpec, sli_key
-from slo.tallies import Tallies, Tally
+from slo.tallies import Tallies
+from slo.tally import Tally
 
 _DAY_MS = 86_400_000
 _MOST_ROWS = 4_000_000
