@@ -236,9 +236,7 @@ RATIO = "slo:sli_error:ratio_rate"
 
 
 @pytest.mark.parametrize(("period", "at_ms"), [("30d", UNALIGNED), ("30d", NOW), ("28d", NOW)])
-async def test_short_windows_agree_and_the_period_is_a_mean_of_ratios(
-    world: World, period: str, at_ms: int
-) -> None:
+async def test_short_windows_agree_and_the_period_is_a_mean_of_ratios(world: World, period: str, at_ms: int) -> None:
     """At a time when rate() is exact every short window is the same to the last bit or two, and so is every alert.
 
     At another it is off by the first scrape interval of the window, no less and no more. The period is the mean of the
