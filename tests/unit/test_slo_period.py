@@ -86,7 +86,7 @@ def test_days_on_which_the_clock_is_changed_have_their_own_length() -> None:
     )
     assert end - begin == 24.5 * HOUR
     hours = Calendar(datetime(2025, 1, 1), "Europe/Berlin", "h", 6)
-    ends = spans(hours, np.arange(at("2025-03-29"), at("2025-04-01"), HOUR, np.int64))[1]
+    ends = spans(hours, np.arange(at("2025-03-29"), at("2025-04-01"), HOUR, dtype=np.int64))[1]
     assert set(np.diff(np.unique(ends)).tolist()) == {6 * HOUR}
 
 
