@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,9 @@ class Kept:
         empty = no_events()
         return [found.get(key, empty) for key in keys]
 
-    def cells_of(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> tuple[Ints, Cells]:
-        """Every lane of some tallies, and their counts that start in [from_ms, to_ms). Raises StoreError."""
-        lanes = {group_key(t, group): lane for t in tallies for group, lane in t.groups.items()}
+    def cells_of(self, wanted: Iterable[tuple[Tally, Labels]], from_ms: int, to_ms: int) -> tuple[Ints, Cells]:
+        """The lane of each group, and their counts that start in [from_ms, to_ms). Raises StoreError."""
+        lanes = {group_key(tally, group): tally.groups[group] for tally, group in wanted}
         keys = sorted(lanes)
         numbers = np.array([lanes[key] for key in keys], np.int64)
         return numbers, cells_of(self._read(keys, from_ms, to_ms), numbers)
@@ -95,11 +95,6 @@ def cells_of(rows: KeyedEvents, lanes: Ints) -> Cells:
     """Counts as they go into a ledger; `lanes` are those of the keys, (keys,)."""
     events = rows.events
     return Cells(lanes[rows.codes], events.starts_ms, events.total - events.good, events.total)
-
-
-def some_cells(cells: Cells, kept: Bools) -> Cells:
-    """Those of `kept`, (n,)."""
-    return Cells(cells.lanes[kept], cells.starts_ms[kept], cells.bad[kept], cells.total[kept])
 
 
 def some_rows(rows: KeyedEvents, kept: Bools) -> KeyedEvents:

@@ -15,9 +15,9 @@ from app.store.slo_events import KeyedEvents, SloEvents, joined
 from app.store.state import StateStore
 from app.telemetry import SLO_RECOUNTED
 from slo.counting import Counting, Counts, Want
-from slo.kept import Kept, cells_of, some_cells, some_rows
-from slo.ledger import Ledger
-from slo.measure import Bools
+from slo.kept import Kept, cells_of, some_rows
+from slo.ledger import Ledger, some_cells
+from slo.measure import Bools, Ints
 from slo.ranges import Range, merged, within
 from slo.spec import Sli
 from slo.tally import Tally, group_key
@@ -149,10 +149,12 @@ class Tallies:
         """The kept counts of each group that start in [from_ms, to_ms), where they were counted."""
         return self._kept.rows_of(wanted, from_ms, to_ms)
 
-    def load_block(self, block_ms: int) -> None:
-        """Loads the intervals of an old block for all lanes."""
-        _, cells = self._kept.cells_of(list(self._tallies.values()), block_ms, block_ms + self.ledger.block_ms)
-        self.ledger.load(block_ms, cells)
+    def load_block(self, block_ms: int, lanes: Ints) -> None:
+        """Loads the intervals of an old block for some lanes that are `missing`."""
+        wanted = set(lanes.tolist())
+        groups = ((t, group) for t in self._tallies.values() for group, lane in t.groups.items() if lane in wanted)
+        _, cells = self._kept.cells_of(groups, block_ms, block_ms + self.ledger.block_ms)
+        self.ledger.load(block_ms, lanes, cells)
 
     def _reach(self, span_ms: int) -> None:
         if span_ms <= self.ledger.span_ms:
@@ -182,7 +184,7 @@ class Tallies:
 
     def _take(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> None:
         """Puts what is kept of [from_ms, to_ms) into the ledger."""
-        lanes, cells = self._kept.cells_of(tallies, from_ms, to_ms)
+        lanes, cells = self._kept.cells_of(((t, group) for t in tallies for group in t.groups), from_ms, to_ms)
         self.ledger.replace(lanes, from_ms, to_ms, cells)
 
     def _take_up(self, tally: Tally, notes: Mapping[str, dict[str, Any]]) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slo.ledger import Cells, Ledger
+from slo.measure import Ints
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 START = 1_760_000_040_000 // DAY * DAY
@@ -56,22 +57,27 @@ class Both:
         self.lanes.remove(lane)
         self.known = {key: value for key, value in self.known.items() if key[0] != lane}
 
-    def window(self, from_ms: int, to_ms: int) -> list[tuple[float, float, int]]:
-        """The sums of all lanes by the ledger, after what it misses was loaded from the dictionary."""
+    def window(self, from_ms: int, to_ms: int, some: list[int] | None = None) -> list[tuple[float, float, int]]:
+        """The sums of lanes (all by default) by the ledger, after what it misses was loaded from the dictionary."""
+        lanes = np.array(self.lanes if some is None else some, np.int64)
         for at_ms in (from_ms, to_ms):
-            block_ms = self.ledger.missing(at_ms)
+            block_ms = self.ledger.edge_of(at_ms)
             if block_ms is not None:
-                end_ms = block_ms + self.ledger.block_ms
-                rows = [(lane, t, *value) for (lane, t), value in self.known.items() if block_ms <= t < end_ms]
-                self.ledger.load(block_ms, cells(rows))
-        bad, total, counted = self.ledger.window(np.array(self.lanes, np.int64), from_ms, to_ms)
+                end_ms, missing = block_ms + self.ledger.block_ms, self.ledger.missing(block_ms, lanes)
+                rows = [
+                    (lane, t, *value)
+                    for (lane, t), value in self.known.items()
+                    if block_ms <= t < end_ms and lane in missing
+                ]
+                self.ledger.load(block_ms, missing, cells(rows))
+        bad, total, counted = self.ledger.window(lanes, from_ms, to_ms)
         return list(zip(bad.tolist(), total.tolist(), counted.tolist(), strict=True))
 
-    def sums(self, from_ms: int, to_ms: int) -> list[tuple[float, float, int]]:
+    def sums(self, from_ms: int, to_ms: int, lanes: list[int] | None = None) -> list[tuple[float, float, int]]:
         """The same by the dictionary."""
         from_ms = max(from_ms, self.ledger.oldest_ms)
         found = []
-        for lane in self.lanes:
+        for lane in self.lanes if lanes is None else lanes:
             own = [value for (of, t), value in self.known.items() if of == lane and from_ms <= t < to_ms]
             found.append((sum(bad for bad, _ in own), sum(total for _, total in own), len(own)))
         return found
@@ -125,14 +131,21 @@ def test_sums_are_those_of_a_dictionary(data: st.DataObject, unit_ms: int, hours
             else:
                 world.lanes += [ledger.add() for _ in range(data.draw(st.integers(1, 20)))]
         elif what == "edges":
-            ledger.forget_edges([])
+            some = np.unique(data.draw(st.lists(st.sampled_from(world.lanes), min_size=1)))
+            blocks = range(ledger.oldest_ms, ledger.recent_from_ms, ledger.block_ms)
+            ledger.keep_edges(dict.fromkeys(blocks[: data.draw(st.integers(0, len(blocks)))], some))
         reach = world.end_ms // unit_ms - ledger.oldest_ms // unit_ms
         ago = sorted(data.draw(st.lists(st.integers(0, reach + 3), min_size=2, max_size=2)))
         from_ms, to_ms = (world.end_ms - n * unit_ms for n in reversed(ago))
-        assert world.window(from_ms, to_ms) == world.sums(from_ms, to_ms)
-        kept = [t for (of, t) in world.known if of in world.lanes and t >= ledger.oldest_ms]
-        quiet = [one for one in world.lanes if not any(of == one and t in set(kept) for of, t in world.known)]
-        assert [one for one in world.lanes if ledger.quiet(one)] == quiet
+        some_lanes = data.draw(st.lists(st.sampled_from(world.lanes), min_size=1, max_size=5))
+        assert world.window(from_ms, to_ms, some_lanes) == world.sums(from_ms, to_ms, some_lanes)
+        if data.draw(st.booleans()):
+            assert world.window(from_ms, to_ms) == world.sums(from_ms, to_ms)
+        for one in world.lanes:
+            known = [t for of, t in world.known if of == one]
+            # what is older than the span may be seen for some hours more
+            assert ledger.quiet(one) or known
+            assert not ledger.quiet(one) or not any(t >= ledger.oldest_ms for t in known)
     assert len(ledger) == len(world.lanes)
 
 
@@ -176,3 +189,29 @@ def test_a_jump_in_time_forgets_what_is_too_old(jump: int) -> None:
     assert (
         world.window(begin, world.end_ms) == [(expected, 3 * expected, expected)] * 2 == world.sums(begin, world.end_ms)
     )
+
+
+def test_lanes_that_end_at_different_times_have_only_their_own_units_loaded() -> None:
+    """A thousand that end together, and a hundred that stopped an hour apart: a few units more for each of those."""
+    world = both(span_ms=30 * DAY, lanes=1100)
+    together, stuck = np.array(world.lanes[:1000], np.int64), world.lanes[1000:]
+    world.advance(30 * 24 * 60 + 7)
+    ledger = world.ledger
+    wanted: dict[int, list[Ints]] = {}
+    for lanes, end_ms in [
+        (together, world.end_ms),
+        *((np.array([one]), world.end_ms - n * HOUR) for n, one in enumerate(stuck)),
+    ]:
+        for window in (5 * MINUTE, HOUR, 6 * HOUR, DAY, 3 * DAY, 30 * DAY):
+            block_ms = ledger.edge_of(end_ms - window)
+            if block_ms is not None:
+                wanted.setdefault(block_ms, []).append(lanes)
+    ledger.keep_edges(needed := {block_ms: np.unique(np.concatenate(lanes)) for block_ms, lanes in wanted.items()})
+    for block_ms, lanes in needed.items():
+        ledger.load(block_ms, ledger.missing(block_ms, lanes), cells([]))
+    loaded = sum(len(edge.lanes) for edge in ledger._edges.values())
+    assert len(needed) > 150
+    assert loaded <= 3 * 1000 + 6 * 100
+    # time goes on, and those that ended together are dropped where only one that stopped is left
+    ledger.keep_edges({block_ms: lanes[-1:] for block_ms, lanes in needed.items()})
+    assert sum(len(edge.lanes) for edge in ledger._edges.values()) < 2 * len(needed)
