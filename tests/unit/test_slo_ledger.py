@@ -104,10 +104,10 @@ def draw_rows(
 
 
 @settings(deadline=None, max_examples=120)
-@given(data=st.data(), unit_ms=st.sampled_from([MINUTE, 5 * MINUTE, 7 * MINUTE, 3 * HOUR]), hours=st.integers(1, 60))
+@given(data=st.data(), unit_ms=st.sampled_from([MINUTE, 5 * MINUTE, 7 * MINUTE, 3 * HOUR]), hours=st.integers(1, 20))
 def test_sums_are_those_of_a_dictionary(data: st.DataObject, unit_ms: int, hours: int) -> None:
     """Units are put and replaced, old and new; time goes on by a unit or days; lanes go and come."""
-    world = both(unit_ms, hours * HOUR)
+    world = both(unit_ms, hours * HOUR, 4)
     ledger = world.ledger
     for _ in range(data.draw(st.integers(1, 14))):
         what = data.draw(st.sampled_from(["advance", "put", "put", "replace", "replace", "lanes", "window", "edges"]))
@@ -176,6 +176,21 @@ def test_a_lane_that_is_given_out_again_is_empty() -> None:
     world.lanes.append(lane)
     assert world.window(world.end_ms - 20 * HOUR - 7 * MINUTE, world.end_ms)[-1] == (0, 0, 0)
     assert world.ledger.quiet(lane)
+
+
+def test_units_that_are_loaded_are_replaced_too() -> None:
+    """Of lanes that were loaded one after the other, in any order; those of no other are touched."""
+    world = both(span_ms=2 * DAY, lanes=4)
+    world.advance(20 * 60)
+    block_ms = world.ledger.block_of(world.end_ms - 15 * HOUR)
+    end_ms, half = block_ms + HOUR, block_ms + HOUR // 2
+    for lane in world.lanes:
+        world.replace(lane, block_ms, end_ms, [(lane, t, 1.0, lane + 2.0) for t in range(block_ms, end_ms, MINUTE)])
+    for some in ([2], [3, 0], [1, 2]):
+        assert world.window(half, end_ms, some) == world.sums(half, end_ms, some)
+    world.replace(1, block_ms, end_ms, [(1, half + MINUTE, 5.0, 7.0)])
+    assert world.window(half, end_ms) == world.sums(half, end_ms)
+    assert world.window(half, end_ms, [1]) == [(5, 7, 1)]
 
 
 @pytest.mark.parametrize("jump", [DAY, 40 * DAY, 4000 * DAY])
