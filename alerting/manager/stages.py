@@ -96,7 +96,7 @@ class SendStage:
         wanted = replace(notification, alerts=notification.told(send_resolved=self.notifier.send_resolved))
         if not wanted.alerts:
             return notification
-        memory = await self._retrying(notification)(self._attempt, wanted)
+        memory: Mapping[str, str] | None = await self._retrying(notification)(self._attempt, wanted)
         return notification if memory is None else replace(notification, memory=memory)
 
     async def _attempt(self, notification: Notification) -> Mapping[str, str] | None:
