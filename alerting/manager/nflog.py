@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ class LogEntry:
     resolved: frozenset[str]
     sent_at: datetime
     expires_at: datetime
+    memory: Mapping[str, str] = field(default_factory=dict)
+    """What the notifier wants to know when it is asked again."""
 
 
 def needs_telling(
@@ -66,15 +69,24 @@ class NotificationLog:
         return self._told[fingerprint] > 0
 
     async def record(self, key: str, notification: Notification) -> None:
-        """Notes what was told just now. Raises StoreError; the note then holds for this process only."""
+        """Notes what was told just now, and the notification's memory.
+
+        Raises StoreError; the note then holds for this process only.
+        """
         entry = LogEntry(
             firing=frozenset(a.fingerprint for a in notification.firing),
             resolved=frozenset(a.fingerprint for a in notification.resolved),
             sent_at=notification.now,
             expires_at=notification.now + 2 * timedelta(milliseconds=notification.repeat_interval_ms),
+            memory=notification.memory,
         )
-        self._set(key, entry)
-        await self._writer.write(NOTIFICATION, {key: _encode(entry)})
+        await self._keep(key, entry)
+
+    async def remember(self, key: str, memory: Mapping[str, str]) -> None:
+        """Changes an entry's memory and nothing else. Raises StoreError as `record`."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.memory != memory:
+            await self._keep(key, replace(entry, memory=memory))
 
     async def forget_expired(self, now: datetime) -> None:
         """Drops entries that are past their time. Raises StoreError."""
@@ -83,6 +95,10 @@ class NotificationLog:
             self._told.subtract(self._entries.pop(key).firing)
         self._told = +self._told
         await self._writer.write(NOTIFICATION, dict.fromkeys(expired))
+
+    async def _keep(self, key: str, entry: LogEntry) -> None:
+        self._set(key, entry)
+        await self._writer.write(NOTIFICATION, {key: _encode(entry)})
 
     def _set(self, key: str, entry: LogEntry) -> None:
         old = self._entries.get(key)
@@ -98,6 +114,7 @@ def _encode(entry: LogEntry) -> dict[str, Any]:
         "resolved": sorted(entry.resolved),
         "sent_at": entry.sent_at.isoformat(),
         "expires_at": entry.expires_at.isoformat(),
+        "memory": dict(entry.memory),
     }
 
 
@@ -107,4 +124,5 @@ def _decode(document: dict[str, Any]) -> LogEntry:
         frozenset(document["resolved"]),
         datetime.fromisoformat(document["sent_at"]),
         datetime.fromisoformat(document["expires_at"]),
+        document.get("memory", {}),
     )

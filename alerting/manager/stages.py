@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol, get_args
@@ -64,16 +64,19 @@ class DedupStage:
     send_resolved: bool
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`."""
+        """As `Stage`. What is news gets the memory of what was told before."""
+        entry = self.nflog.get(log_key(self.key, notification))
         news = needs_telling(
-            self.nflog.get(log_key(self.key, notification)),
+            entry,
             frozenset(a.fingerprint for a in notification.firing),
             frozenset(a.fingerprint for a in notification.told(send_resolved=True) if a.resolved_at(notification.now)),
             send_resolved=self.send_resolved,
             repeat_interval_ms=notification.repeat_interval_ms,
             now=notification.now,
         )
-        return notification if news else None
+        if not news:
+            return None
+        return replace(notification, memory=entry.memory) if entry else notification
 
 
 @dataclass(slots=True)
@@ -86,16 +89,20 @@ class SendStage:
     _last_error: dict[str, str] = field(default_factory=dict)
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`. Ends that the receiver or an alert itself wants untold are left out."""
-        wanted = replace(notification, alerts=notification.told(send_resolved=self.notifier.send_resolved))
-        if wanted.alerts:
-            await self._retrying(notification)(self._attempt, wanted)
-        return notification
+        """As `Stage`. Ends that the receiver or an alert itself wants untold are left out.
 
-    async def _attempt(self, notification: Notification) -> None:
+        What the notifier returned is the memory of the notification that goes on.
+        """
+        wanted = replace(notification, alerts=notification.told(send_resolved=self.notifier.send_resolved))
+        if not wanted.alerts:
+            return notification
+        memory: Mapping[str, str] | None = await self._retrying(notification)(self._attempt, wanted)
+        return notification if memory is None else replace(notification, memory=memory)
+
+    async def _attempt(self, notification: Notification) -> Mapping[str, str] | None:
         integration = self.notifier.integration
         try:
-            await self.notifier.notify(notification)
+            memory = await self.notifier.notify(notification)
         except NotifyError as error:
             ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
             self._tell(notification, error)
@@ -103,6 +110,7 @@ class SendStage:
         ALERT_NOTIFICATIONS.labels(integration, "sent").inc()
         if self._last_error.pop(notification.group_key, None):
             log.info("notifying %s by %s works again", notification.receiver, integration)
+        return memory
 
     def _tell(self, notification: Notification, error: NotifyError) -> None:
         text = f"{error.reason}: {error}"
