@@ -52,7 +52,7 @@ class StateStore:
                     "kind": [kind for kind, _ in changes],
                     "key": [key for _, key in changes],
                     "value": [orjson.dumps(value).decode() for value in changes.values()],
-                    "deleted": pa.array([value is None for value in changes.values()], pa.uint8()),
+                    "deleted": pa.array([int(value is None) for value in changes.values()], pa.uint8()),
                     "version": pa.array([self._version] * len(changes), pa.uint64()),
                 }
             ),
