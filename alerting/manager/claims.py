@@ -54,7 +54,8 @@ class Claims:
 
         A store that does not answer keeps nobody from sending: told twice is better than never.
         """
-        mine = {"at": self._clock.now().isoformat(), "unsure": self._notes.get(key, {}).get(self._peers.id) is not None}
+        unsure = self._peers.id in self._notes.get(key, {})
+        mine = {"at": self._clock.now().isoformat(), "sending": True, "unsure": unsure}
         noted = False
         while True:
             try:
@@ -90,10 +91,13 @@ class Claims:
         note = self._notes.get(key, {}).get(self._peers.id)
         if note is None:
             return
-        if not note["unsure"]:
+        left = {**note, "sending": False} if note["unsure"] else None
+        if left is None:
             del self._notes[key][self._peers.id]
+        else:
+            self._notes[key][self._peers.id] = left
         try:
-            await self._writer.write(SENDING, {self._name(key): note if note["unsure"] else None})
+            await self._writer.write(SENDING, {self._name(key): left})
         except StoreError as error:
             ALERT_STATE_FAILURES.inc()
             log.error("the note of %s could not be written: %s", key, error)
@@ -101,7 +105,7 @@ class Claims:
     def done(self, key: str) -> Changes:
         """What to write when a message arrived: nothing about its key is unsure any longer."""
         notes = self._notes.pop(key, {})
-        busy = {owner: note for owner, note in notes.items() if owner != self._peers.id and not note["unsure"]}
+        busy = {owner: note for owner, note in notes.items() if owner != self._peers.id and note["sending"]}
         busy = {owner: note for owner, note in busy.items() if self._peers.alive(owner)}
         if busy:
             self._notes[key] = busy
@@ -113,7 +117,7 @@ class Claims:
         if not others:
             return [], []
         found = await self._writer.read_keys(SENDING, [f"{owner}|{key}" for owner in others])
-        busy = [name.split("|", 1)[0] for name, note in found.items() if not note["unsure"]]
+        busy = [name.split("|", 1)[0] for name, note in found.items() if note["sending"]]
         return [o for o in busy if o < self._peers.id], [o for o in busy if o > self._peers.id]
 
     def _is_unsure(self, owner: str, note: Document) -> bool:
