@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from alerting.manager.audit import Audit
@@ -20,7 +20,17 @@ class Acknowledgements:
         self._audit = audit
         self._clock = clock
         self._all: dict[str, Acknowledgement] = {}
+        self._listeners: list[Callable[[], None]] = []
         self.version = 0
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Has a listener called after every change."""
+        self._listeners.append(listener)
+
+    def _changed(self) -> None:
+        self.version += 1
+        for listener in self._listeners:
+            listener()
 
     async def load(self) -> None:
         """Reads what is kept. Raises StoreError."""
@@ -29,11 +39,11 @@ class Acknowledgements:
 
     def take_over(self, key: str, document: Document | None) -> None:
         """Holds one as it stands in the store; None forgets it."""
-        self.version += 1
         if document is None:
             self._all.pop(key, None)
         else:
             self._all[key] = Acknowledgement(key, document["by"], datetime.fromisoformat(document["at"]))
+        self._changed()
 
     def all(self) -> list[Acknowledgement]:
         """Every one, the newest first."""
@@ -54,12 +64,11 @@ class Acknowledgements:
         if changes:
             await self._writer.write_all(changes)
             self._all |= {one.fingerprint: one for one in new}
-            self.version += 1
+            self._changed()
         return new
 
     def end(self, fingerprints: Iterable[str]) -> None:
         """Forgets those of alerts that are over; written with the next change."""
         for fingerprint in fingerprints:
             if self._all.pop(fingerprint, None):
-                self.version += 1
                 self._writer.write_later({(ACKNOWLEDGEMENT, fingerprint): None})

@@ -198,10 +198,7 @@ def _encode(decision: Decision, number: int) -> Document:
 
 
 def _decode(document: Mapping[str, Any]) -> Decision:
-    return Decision(
-        **{
-            key: datetime.fromisoformat(value) if key in ("first_at", "last_at") else value
-            for key, value in document.items()
-            if key != "number"
-        }
-    )
+    fields: dict[str, Any] = {key: value for key, value in document.items() if key != "number"}
+    for key in ("first_at", "last_at"):
+        fields[key] = datetime.fromisoformat(fields[key])
+    return Decision(**fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,16 @@ log = logging.getLogger(__name__)
 MOST = 1_000
 MOST_TIMES_SHOWN = 20
 LONGEST = timedelta(days=31)
-_AHEAD = timedelta(days=10 * 366)
-_AHEAD_HOURLY = timedelta(days=366)
+_AHEAD_DAYS = {HOURLY: 60, DAILY: 2 * 366}
+_AHEAD_DAYS_OTHERS = 10 * 366
+"""How far away the first time of a rule may be: every hour or day until then is looked at."""
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 ANNOTATION = "watchhouse.recurring"
 """The annotation of a silence that says which recurring one it is a time of."""
+
+
+Time = tuple[datetime, datetime]
+"""Begin and end, in UTC."""
 
 
 class NoSuchRecurring(WatchhouseError):
@@ -38,7 +44,7 @@ class NoSuchRecurring(WatchhouseError):
 
 @dataclass(frozen=True, slots=True)
 class RecurringSilence:
-    """Alerts that all matchers match stay unsent for `duration_s` seconds from each time of `rrule` on.
+    """Alerts that all matchers match stay unsent for `duration_s` seconds from each time of `rule` (an RRULE) on.
 
     `dtstart` is the first time by the clock of `timezone` (an IANA name), without a zone of its own: a rule for nine
     o'clock is for nine o'clock on either side of a change of summer time. A time that such a change leaves out is
@@ -46,7 +52,7 @@ class RecurringSilence:
     """
 
     id: str
-    rrule: str
+    rule: str
     dtstart: datetime
     duration_s: int
     timezone: str
@@ -60,7 +66,7 @@ class RecurringSilence:
         """How long each time lasts."""
         return timedelta(seconds=self.duration_s)
 
-    def times(self, ends_after: datetime) -> Iterator[tuple[datetime, datetime]]:
+    def times(self, ends_after: datetime) -> Iterator[Time]:
         """(begin, end) in UTC of the times that end after a moment, in order; may be endless."""
         for local in self._rule():
             begins = local.astimezone(UTC)
@@ -74,19 +80,18 @@ class RecurringSilence:
         check_matchers(self.matchers)
         if not timedelta(0) < self.duration <= LONGEST:
             raise BadSilence(f"duration: must be longer than 0 and at most {LONGEST.days} days")
-        rule = self._rule()
-        frequency = rule._freq  # type: ignore[attr-defined]
+        rule: Any = self._rule()
+        frequency = rule._freq
         if frequency > HOURLY:
             raise BadSilence("rrule: FREQ must be HOURLY, DAILY, WEEKLY, MONTHLY or YEARLY")
-        ahead = _AHEAD if frequency <= DAILY else _AHEAD_HOURLY
+        ahead = timedelta(days=_AHEAD_DAYS.get(frequency, _AHEAD_DAYS_OTHERS))
         starts = self.dtstart.replace(tzinfo=UTC)
         if starts < now - ahead or starts > now + ahead:
             raise BadSilence(f"dtstart: must be within {ahead.days} days of now")
         # a rule may never come true (30 February), and looking for its times would not end
         until = (now + ahead).astimezone(self._zone())
-        until = min(until, rule._until) if rule._until else until  # type: ignore[attr-defined]
-        bounded = rule.replace(until=until)
-        if not any(begins.astimezone(UTC) + self.duration > now for begins in bounded):
+        bounded = rule.replace(until=min(until, rule._until) if rule._until else until, count=None)
+        if next(iter(bounded), None) is None or next(self.times(now), None) is None:
             raise BadSilence(f"rrule: comes true at no time in the next {ahead.days} days")
 
     def _zone(self) -> ZoneInfo:
@@ -96,7 +101,7 @@ class RecurringSilence:
             raise BadSilence(f"timezone: {self.timezone!r} is not a time zone (as Europe/Berlin)") from None
 
     def _rule(self) -> rrule:
-        text = self.rrule.strip()
+        text = self.rule.strip()
         if "\n" in text or text.upper().startswith("DTSTART"):
             raise BadSilence("rrule: one RRULE is wanted; dtstart is given by itself")
         try:
@@ -116,8 +121,7 @@ class RecurringSilences:
         self._silences = silences
         self._clock = clock
         self._all: dict[str, RecurringSilence] = {}
-        self._coming: dict[str, Iterator[tuple[datetime, datetime]]] = {}
-        self._next: dict[str, tuple[datetime, datetime]] = {}
+        self._times: dict[str, _Times] = {}
 
     async def load(self) -> None:
         """Reads what is kept, and makes silences of the times that are now. Raises StoreError."""
@@ -127,8 +131,8 @@ class RecurringSilences:
     def take_over(self, key: str, document: Document | None) -> None:
         """Holds one as it stands in the store; None forgets it."""
         if document is None:
-            for held in (self._all, self._coming, self._next):
-                held.pop(key, None)
+            self._all.pop(key, None)
+            self._times.pop(key, None)
             return
         try:
             self._hold(_decode(document))
@@ -136,21 +140,17 @@ class RecurringSilences:
             log.error("the kept recurring silence %s cannot be read and is left out", key)
 
     def all(self) -> list[RecurringSilence]:
-        """Every one, by what comes next."""
-        return sorted(self._all.values(), key=lambda one: (self._next.get(one.id, (_LATEST, _LATEST)), one.id))
+        """Every one, the oldest first."""
+        return sorted(self._all.values(), key=lambda one: (one.created_at, one.id))
 
-    def coming(self, one: RecurringSilence, count: int) -> list[tuple[datetime, datetime]]:
+    def coming(self, one: RecurringSilence, count: int) -> list[Time]:
         """Its next times, the one that is now among them."""
-        times = []
-        for time in one.times(self._clock.now()):
-            times.append(time)
-            if len(times) >= count:
-                break
-        return times
+        return self._times[one.id].coming(self._clock.now(), count)
 
     def next_change(self) -> datetime | None:
         """When the next time of any of them begins."""
-        return min((begins for begins, _ in self._next.values()), default=None)
+        unmade = (times.unmade() for times in self._times.values())
+        return min((time[0] for time in unmade if time), default=None)
 
     async def add(self, wanted: RecurringSilence, who: str) -> RecurringSilence:
         """Takes one; its id and time of creation are given here. Raises BadSilence or StoreError."""
@@ -178,39 +178,63 @@ class RecurringSilences:
 
     async def turn(self, now: datetime) -> None:
         """Makes silences of the times that have begun. Those that failed to be kept are made at the next turn."""
-        for recurring_id, (begins, ends) in list(self._next.items()):
-            if begins > now:
-                continue
-            one = self._all[recurring_id]
+        for one in list(self._all.values()):
+            times = self._times[one.id]
             try:
-                if ends > now:
-                    await self._silences.create_as(_occurrence(one, begins, ends), f"recurring silence {one.id}")
-                self._step(one.id)
+                while (time := times.unmade()) and time[0] <= now:
+                    if time[1] > now:
+                        await self._silences.create_as(_occurrence(one, *time), f"recurring silence {one.id}")
+                    times.made_until = time[0]
+                times.coming(now, 1)
             except (StoreError, BadSilence) as error:
                 log.error("a time of the recurring silence %s could not be kept: %s", one.id, error)
 
     def _hold(self, one: RecurringSilence) -> None:
-        coming = one.times(self._clock.now())
-        first = next(coming, None)
+        times = _Times(one.times(self._clock.now()))
+        self._times[one.id] = times
         self._all[one.id] = one
-        self._coming[one.id] = coming
-        self._next.pop(one.id, None)
-        if first is not None:
-            self._next[one.id] = first
 
-    def _step(self, recurring_id: str) -> None:
-        following = next(self._coming[recurring_id], None)
-        if following is None:
-            del self._next[recurring_id]
-        else:
-            self._next[recurring_id] = following
+
+class _Times:
+    """The times of a rule that are not over, as far as they were asked for. A rule is gone through only once."""
+
+    def __init__(self, times: Iterator[Time]) -> None:
+        self._later = times
+        self._known: deque[Time] = deque()
+        self.made_until: datetime | None = None
+        self._know(1)
+
+    def unmade(self) -> Time | None:
+        """The first time that no silence was made of."""
+        count = 1
+        while self._know(count):
+            time = self._known[count - 1]
+            if self.made_until is None or time[0] > self.made_until:
+                return time
+            count += 1
+        return None
+
+    def coming(self, now: datetime, count: int) -> list[Time]:
+        """At most `count` times that are not over."""
+        while self._know(1) and self._known[0][1] <= now:
+            self._known.popleft()
+        self._know(count)
+        return list(self._known)[:count]
+
+    def _know(self, count: int) -> bool:
+        while len(self._known) < count:
+            time = next(self._later, None)
+            if time is None:
+                return False
+            self._known.append(time)
+        return True
 
 
 def shown(one: RecurringSilence) -> dict[str, Any]:
     """A recurring silence as JSON."""
     return {
         "id": one.id,
-        "rrule": one.rrule,
+        "rrule": one.rule,
         "dtstart": one.dtstart.isoformat(),
         "duration_seconds": one.duration_s,
         "timezone": one.timezone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -83,7 +83,17 @@ class Silences:
         self._index = _Index(())
         self._indexed = -1
         self._changing = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
         self.version = 0
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Has a listener called after every change."""
+        self._listeners.append(listener)
+
+    def _changed(self) -> None:
+        self.version += 1
+        for listener in self._listeners:
+            listener()
 
     async def load(self) -> None:
         """Reads what is kept. Raises StoreError."""
@@ -92,14 +102,14 @@ class Silences:
 
     def take_over(self, key: str, document: Document | None) -> None:
         """Holds a silence as somebody wrote it to the store; None forgets it."""
-        self.version += 1
         if document is None:
             self._all.pop(key, None)
-            return
-        try:
-            self._all[key] = _decode(key, document)
-        except (KeyError, TypeError, ValueError):
-            log.error("the kept silence %s cannot be read and is left out", key)
+        else:
+            try:
+                self._all[key] = _decode(key, document)
+            except (KeyError, TypeError, ValueError):
+                log.error("the kept silence %s cannot be read and is left out", key)
+        self._changed()
 
     def get(self, silence_id: str) -> Silence:
         """The silence of an id. Raises NoSuchSilence."""
@@ -143,9 +153,7 @@ class Silences:
                 await self._keep({silence.id: silence}, "updated", who, old)
                 return silence.id
             if len(self._all) >= self._limits.most:
-                raise BadSilence(
-                    f"exceeded maximum number of silences: {len(self._all)} (limit: {self._limits.most})"
-                )
+                raise BadSilence(f"exceeded maximum number of silences: {len(self._all)} (limit: {self._limits.most})")
             starts_at = max(wanted.starts_at, now)
             silence = replace(wanted, id=str(uuid.uuid4()), starts_at=starts_at, updated_at=now)
             self._check_size(silence)
@@ -174,8 +182,8 @@ class Silences:
         gone = [s.id for s in self._all.values() if s.ends_at + self._limits.retention <= now]
         for silence_id in gone:
             del self._all[silence_id]
-            self.version += 1
         if gone:
+            self._changed()
             await self._writer.write(SILENCE, dict.fromkeys(gone))
 
     async def _keep(self, changed: Mapping[str, Silence], action: str, who: str, old: Silence | None) -> None:
@@ -191,7 +199,7 @@ class Silences:
             changes |= entry
         await self._writer.write_all(changes)
         self._all |= changed
-        self.version += 1
+        self._changed()
 
     def _check_size(self, silence: Silence) -> None:
         size, most = len(orjson.dumps(_encode(silence))), self._limits.most_bytes

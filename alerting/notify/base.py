@@ -18,7 +18,8 @@ Reason = Literal["rate_limited", "server_error", "timeout", "unreachable", "reje
 class NotifyError(WatchhouseError):
     """One attempt to notify failed. `retry` says whether the same message may get through later.
 
-    `maybe_taken` says that the message may have arrived: it was on its way, and no answer was seen. The text never holds a URL, a token or a header: it is logged as it is.
+    `maybe_taken` says that the message may have arrived: it was on its way, and no answer was seen. The
+    text never holds a URL, a token or a header: it is logged as it is.
     """
 
     def __init__(

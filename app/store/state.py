@@ -75,9 +75,7 @@ class StateStore:
             {"kinds": list(kinds), "since": since},
         )
         # a document that was forgotten is written as null
-        return [
-            Change(row["kind"], row["key"], orjson.loads(row["newest"]), row["at"]) for row in rows.to_pylist()
-        ]
+        return [Change(row["kind"], row["key"], orjson.loads(row["newest"]), row["at"]) for row in rows.to_pylist()]
 
     def _read(self, condition: str, parameters: dict[str, Any]) -> dict[str, Any]:
         rows = self._pool.query(
