@@ -132,7 +132,7 @@ def canonical_header(name: str) -> str:
 
 
 def _canonical(headers: dict[str, str]) -> dict[str, str]:
-    found: dict[str, str] = Field(default_factory=dict)
+    found: dict[str, str] = {}
     for name, value in headers.items():
         canonical = canonical_header(name)
         if canonical in found:
