@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
+from alerting.httpconfig import HttpConfig, TlsConfig
 from alerting.notify.base import NotifyError
-from alerting.receivers import HttpConfig, TlsConfig
 
 DEFAULT_TIMEOUT_S = 10.0
 USER_AGENT = "watchhouse"
