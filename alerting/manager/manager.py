@@ -302,7 +302,7 @@ class AlertManager:
             now = self.clock.now()
             try:
                 await self._turn(now)
-                next_turn = self._groups.next_due()
+                next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
                 log.exception("a turn of the alert dispatcher failed")
