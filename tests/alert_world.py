@@ -12,7 +12,7 @@ import orjson
 
 from alerting.config import AlertmanagerConfig, parse_alertmanager
 from alerting.manager.manager import AlertManager
-from alerting.notify.base import Notification, Notifier, NotifyError
+from alerting.notify.base import Notification, Notifier, NotifyError, Suppression
 from app.alert import Alert
 from app.errors import StoreUnavailable
 from app.labels import labels_from
@@ -50,13 +50,16 @@ class HandClock:
 
     async def settle(self, *managers: AlertManager) -> None:
         """Returns when every task of the managers waits for a later time."""
-        await self._callbacks()
-        while awake := [task for manager in managers for task in manager.tasks() if not self._sleeps(task)]:
-            self._parked.clear()
-            parked = asyncio.ensure_future(self._parked.wait())
-            await asyncio.wait([*awake, parked], return_when=asyncio.FIRST_COMPLETED)
-            parked.cancel()
+        quiet = 0
+        while quiet < 2:
             await self._callbacks()
+            awake = [task for manager in managers for task in manager.tasks() if not self._sleeps(task)]
+            quiet = 0 if awake else quiet + 1
+            if awake:
+                self._parked.clear()
+                parked = asyncio.ensure_future(self._parked.wait())
+                await asyncio.wait([*awake, parked], return_when=asyncio.FIRST_COMPLETED)
+                parked.cancel()
 
     async def _callbacks(self) -> None:
         # those of tasks that are done run first: they may wake another task
@@ -149,7 +152,7 @@ class EditingRecorder(Recorder):
 
     def __init__(self, clock: HandClock) -> None:
         super().__init__(clock)
-        self.updates: list[tuple[float, list[str], list[tuple[str, str]], list[str]]] = []
+        self.updates: list[tuple[float, list[str], list[tuple[str, Suppression]], list[str]]] = []
         self.update_failures: list[NotifyError] = []
 
     async def notify(self, notification: Notification) -> Mapping[str, str] | None:
