@@ -90,7 +90,8 @@ class HandClock:
 class MemoryStore:
     """A state store in memory; `broken` makes every write fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: HandClock | None = None) -> None:
+        self._clock = clock
         self.documents: dict[str, dict[str, Any]] = {}
         self.broken = False
         self.writes = 0
@@ -100,15 +101,17 @@ class MemoryStore:
         if self.broken:
             raise StoreUnavailable("the store is away")
         self.writes += 1
+        # versions are nanoseconds: since 1970, or of no clock at all
+        version = self.writes + (int(self._clock.now().timestamp() * 1e9) if self._clock else 0)
         for (kind, key), value in changes.items():
             plain = orjson.loads(orjson.dumps(value))
-            self._log.append((kind, key, plain, self.writes))
+            self._log.append((kind, key, plain, version))
             documents = self.documents.setdefault(kind, {})
             if value is None:
                 documents.pop(key, None)
             else:
                 documents[key] = plain
-        return self.writes
+        return version
 
     def get_all(self, kind: str) -> dict[str, Any]:
         return dict(self.documents.get(kind, {}))
