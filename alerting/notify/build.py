@@ -6,7 +6,8 @@ from pydantic import SecretStr
 
 from alerting.config import AlertmanagerConfig, GlobalConfig
 from alerting.notify.base import Notifier
-from alerting.notify.http import HttpSender, SecretAddress
+from alerting.notify.http import HttpSender
+from alerting.notify.secrets import SecretAddress
 from alerting.notify.slack import SlackNotifier
 from alerting.notify.webhook import WebhookNotifier
 from alerting.receivers import POST_MESSAGE, SlackConfig
