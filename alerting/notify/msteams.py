@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from alerting.notify.base import Notification
@@ -16,18 +17,27 @@ _CARD_COLORS = {"firing": "8C1A1A", "resolved": "2DC72D"}
 _ADAPTIVE_COLORS = {"firing": "Attention", "resolved": "Good"}
 
 
-class _CardNotifier:
-    integration: str
+class CardNotifier:
+    """A `Notifier` that posts what `card` makes of a notification. Made by `teams_notifier` and `workflow_notifier`."""
 
-    def __init__(self, config: MsTeamsConfig | MsTeamsV2Config, sender: HttpSender, renderer: Renderer) -> None:
+    def __init__(
+        self,
+        integration: str,
+        config: MsTeamsConfig | MsTeamsV2Config,
+        card: Callable[[Rendering], dict[str, Any]],
+        sender: HttpSender,
+        renderer: Renderer,
+    ) -> None:
+        self.integration = integration
         self.send_resolved = config.send_resolved
+        self._card = card
         self._address = SecretAddress(config.webhook_url, config.webhook_url_file)
         self._sender = sender
         self._renderer = renderer
 
     async def notify(self, notification: Notification) -> Mapping[str, str] | None:
         """Posts a card. Raises NotifyError."""
-        card = self.card(self._renderer.of(notification))
+        card = self._card(self._renderer.of(notification))
         await self._sender.post_json(self._address.read(), json_of(card).encode())
         return None
 
@@ -35,63 +45,47 @@ class _CardNotifier:
         """As `Notifier.close`."""
         await self._sender.close()
 
-    def card(self, rendering: Rendering) -> dict[str, Any]:
-        """The body."""
-        raise NotImplementedError
+
+def teams_notifier(config: MsTeamsConfig, sender: HttpSender, renderer: Renderer) -> CardNotifier:
+    """For one `msteams_configs` entry."""
+    return CardNotifier("msteams", config, partial(message_card, config), sender, renderer)
 
 
-class MsTeamsNotifier(_CardNotifier):
-    """A `Notifier` for one `msteams_configs` entry."""
-
-    integration = "msteams"
-
-    def __init__(self, config: MsTeamsConfig, sender: HttpSender, renderer: Renderer) -> None:
-        super().__init__(config, sender, renderer)
-        self._config = config
-
-    def card(self, rendering: Rendering) -> dict[str, Any]:
-        """A message card (https://learn.microsoft.com/outlook/actionable-messages/message-card-reference)."""
-        return {
-            "@context": "http://schema.org/extensions",
-            "type": "MessageCard",
-            "title": rendering.text(self._config.title),
-            "summary": rendering.text(self._config.summary),
-            "text": rendering.text(self._config.text),
-            "themeColor": _CARD_COLORS[rendering.data.status],
-        }
+def workflow_notifier(config: MsTeamsV2Config, sender: HttpSender, renderer: Renderer) -> CardNotifier:
+    """For one `msteamsv2_configs` entry."""
+    return CardNotifier("msteamsv2", config, partial(adaptive_card, config), sender, renderer)
 
 
-class MsTeamsV2Notifier(_CardNotifier):
-    """A `Notifier` for one `msteamsv2_configs` entry."""
+def message_card(config: MsTeamsConfig, rendering: Rendering) -> dict[str, Any]:
+    """A message card (https://learn.microsoft.com/outlook/actionable-messages/message-card-reference)."""
+    return {
+        "@context": "http://schema.org/extensions",
+        "type": "MessageCard",
+        "title": rendering.text(config.title),
+        "summary": rendering.text(config.summary),
+        "text": rendering.text(config.text),
+        "themeColor": _CARD_COLORS[rendering.data.status],
+    }
 
-    integration = "msteamsv2"
 
-    def __init__(self, config: MsTeamsV2Config, sender: HttpSender, renderer: Renderer) -> None:
-        super().__init__(config, sender, renderer)
-        self._config = config
-
-    def card(self, rendering: Rendering) -> dict[str, Any]:
-        """An adaptive card in a message (https://learn.microsoft.com/connectors/teams, Adaptive card item schema)."""
-        heading = {
-            "type": "TextBlock",
-            "text": rendering.text(self._config.title),
-            "weight": "Bolder",
-            "size": "Medium",
-            "wrap": True,
-            "style": "heading",
-            "color": _ADAPTIVE_COLORS[rendering.data.status],
-        }
-        text = {"type": "TextBlock", "text": rendering.text(self._config.text), "wrap": True}
-        content = {
-            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-            "type": "AdaptiveCard",
-            "version": "1.2",
-            "body": [heading, text],
-            "msteams": {"width": "full"},
-        }
-        attachment = {
-            "contentType": "application/vnd.microsoft.card.adaptive",
-            "contentUrl": None,
-            "content": content,
-        }
-        return {"type": "message", "attachments": [attachment]}
+def adaptive_card(config: MsTeamsV2Config, rendering: Rendering) -> dict[str, Any]:
+    """An adaptive card in a message (https://learn.microsoft.com/connectors/teams, Adaptive card item schema)."""
+    heading = {
+        "type": "TextBlock",
+        "text": rendering.text(config.title),
+        "weight": "Bolder",
+        "size": "Medium",
+        "wrap": True,
+        "style": "heading",
+        "color": _ADAPTIVE_COLORS[rendering.data.status],
+    }
+    text = {"type": "TextBlock", "text": rendering.text(config.text), "wrap": True}
+    content = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.2",
+        "body": [heading, text],
+        "msteams": {"width": "full"},
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": content}
+    return {"type": "message", "attachments": [attachment]}
