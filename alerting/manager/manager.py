@@ -153,6 +153,9 @@ class AlertManager:
             except (KeyError, TypeError, ValueError):
                 log.error("the kept alert %s cannot be read and is left out", fingerprint)
                 continue
+            if alert.fingerprint != fingerprint:  # kept by a version that counted otherwise
+                with contextlib.suppress(StoreError):
+                    await self._keep({fingerprint: None, alert.fingerprint: document})
             self._groups.insert(self._table.put(alert, now), now)
         self._follow()
         tasks = [(self._dispatch(), "alert dispatcher"), (self._editing.run(self._tell_edited), "alert editing")]
