@@ -1,4 +1,4 @@
-"""What Sloth's generated rules say of our specs, we say too: series, labels, objectives, alerts and their factors."""
+"""What Sloth's generated rules say of our specs, we say too: series, labels, objectives, alerts and what they say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from app.durations import format_duration_ms, parse_duration_ms
-from slo.notice import alert_labels
+from slo.notice import alert_annotations, alert_labels
 from slo.series import series_of
 from slo.spec import BurnCondition, SloSpec
 from tests.sloth_rules import PERIODS, Rule, our_specs, sloth_rules
@@ -22,6 +22,11 @@ def both(period: str) -> list[tuple[SloSpec, list[Rule]]]:
     specs = our_specs(period)
     assert set(rules) == {spec.id for spec in specs}
     return [(spec, rules[spec.id]) for spec in specs]
+
+
+def _filled(text: str, spec: SloSpec) -> str:
+    """An annotation as Prometheus would fill it in."""
+    return text.replace("{{$labels.sloth_service}}", spec.service).replace("{{$labels.sloth_slo}}", spec.name)
 
 
 @pytest.mark.parametrize("period", PERIODS)
@@ -48,15 +53,15 @@ def test_series_have_sloths_names_and_labels(period: str) -> None:
 def test_objectives_and_periods_are_sloths(period: str) -> None:
     """The constants its rules record."""
     for spec, rules in both(period):
-        said = {rule.name: rule.expr for rule in rules}
-        assert float(said["slo:objective:ratio"].removeprefix("vector(").rstrip(")")) == pytest.approx(
+        exprs = {rule.name: rule.expr for rule in rules}
+        assert float(exprs["slo:objective:ratio"].removeprefix("vector(").rstrip(")")) == pytest.approx(
             spec.objective / 100, rel=1e-12
         )
-        assert said["slo:time_period:days"] == f"vector({spec.period.length_ms // 86_400_000})"
+        assert exprs["slo:time_period:days"] == f"vector({spec.period.length_ms // 86_400_000})"
 
 
 @pytest.mark.parametrize("period", PERIODS)
-def test_alerts_have_sloths_windows_factors_and_labels(period: str) -> None:
+def test_alerts_have_sloths_windows_factors_labels_and_annotations(period: str) -> None:
     """The same alerts by name and severity; pairs and limits as in their expressions, ours without rounding."""
     for spec, rules in both(period):
         alerts = [rule for rule in rules if rule.alerts]
@@ -76,6 +81,5 @@ def test_alerts_have_sloths_windows_factors_and_labels(period: str) -> None:
                 assert float(budget) == pytest.approx(their_budget, rel=1e-12)
             own = dict(spec.labels) | {"sloth_id": spec.id, "sloth_service": "shop", "sloth_slo": spec.name}
             assert dict(alert_labels(spec, alert)) == own | rule.labels | {"alertname": rule.name}
-            assert set(alert.annotations) == set(rule.annotations.items()) - {
-                (key, rule.annotations[key]) for key in ("title", "summary")
-            }
+            said = {key: _filled(text, spec) for key, text in rule.annotations.items()}
+            assert dict(alert_annotations(spec, alert, alert.conditions[0])) == said
