@@ -6,11 +6,10 @@ import httpx
 import orjson
 
 from alerting.notify.base import Notification, NotifyError
-from alerting.notify.http import HttpSender, SecretAddress, read_secret_file
+from alerting.notify.http import HttpSender
+from alerting.notify.secrets import SecretAddress, read_secret_file
 from alerting.notify.slack_message import slack_message
 from alerting.receivers import SlackConfig
-
-POST_MESSAGE = "https://slack.com/api/chat.postMessage"
 
 
 class SlackNotifier:
