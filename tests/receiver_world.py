@@ -157,7 +157,7 @@ class MailServer:
     async def auth_CRAM__MD5(self, server: SMTP, arguments: list[str]) -> AuthResult:
         challenge = b"<1896.697170952@mail.example>"
         answer = await server.challenge_auth(challenge)
-        login, _, digest = bytes(answer).decode().partition(" ")
+        login, _, digest = (answer.decode() if isinstance(answer, bytes) else "").partition(" ")
         good = hmac.new(self.password.encode(), challenge, hashlib.md5).hexdigest() == digest
         return AuthResult(success=good, auth_data=(login, "CRAM-MD5") if good else None)
 

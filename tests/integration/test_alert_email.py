@@ -124,7 +124,7 @@ async def test_threads(server: MailServer, by: str, day: str) -> None:
 async def test_encrypted(server: MailServer, authority: trustme.CA, tmp_path: Path, implicit: bool, name: str) -> None:
     """By STARTTLS, which is wanted unless the file says no, or from the start; the certificate's name is checked."""
     context = certificate(authority, name)
-    await server.start(**{"implicit_tls" if implicit else "starttls": context})
+    await server.start(implicit_tls=context if implicit else None, starttls=None if implicit else context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca"))
     settings = {
         "smtp_require_tls": True,
@@ -178,7 +178,7 @@ async def test_logging_in(
         ({"auth_username": "u"}, "misconfigured", "no password or secret"),
     ],
 )
-async def test_who_cannot_log_in(server: MailServer, entry: dict[str, str], reason: str, said: str) -> None:
+async def test_who_cannot_log_in(server: MailServer, entry: dict[str, Any], reason: str, said: str) -> None:
     """Wrong or missing credentials do not heal by trying again, and are not told."""
     server.password = SECRET
     await server.start()
@@ -192,7 +192,7 @@ async def test_no_password_in_the_open(server: MailServer) -> None:
     """AUTH PLAIN to another machine wants encryption, as in Go."""
     server.password = SECRET
     await server.start(without=("LOGIN", "CRAM-MD5"), host="127.0.0.2")
-    entry = {"smarthost": f"127.0.0.2:{server.port}", "auth_username": "u", "auth_password": SECRET}
+    entry: dict[str, Any] = {"smarthost": f"127.0.0.2:{server.port}", "auth_username": "u", "auth_password": SECRET}
     with pytest.raises(NotifyError, match="not encrypted") as caught:
         await mailer(server, **entry).notify(notification_of(FIRING))
     assert not caught.value.retry

@@ -214,7 +214,7 @@ async def test_an_entry_of_its_own_and_global(service: Service) -> None:
     """What an entry does not say is taken from `global`: URLs, keys, and how to speak HTTP."""
     entry = {"message": "m", "description": "", "details": {"a": "b"}}
     http = {"http_headers": {"X-Team": {"values": ["a", "b"]}}}
-    settings = {"opsgenie_api_url": f"{service.url}/base?x=1", "opsgenie_api_key": "k", "http_config": http}
+    settings: dict[str, Any] = {"opsgenie_api_url": f"{service.url}/base?x=1", "opsgenie_api_key": "k", "http_config": http}
     notifier = notifier_of("opsgenie", entry, **settings)
     await notifier.notify(notification_of(FIRING))
     await notifier.notify(notification_of(OVER))
@@ -232,7 +232,7 @@ async def test_an_entry_of_its_own_and_global(service: Service) -> None:
 async def test_teams_inherits_the_proxy_only(service: Service) -> None:
     """A msteamsv2 entry with an http_config of its own still goes through the proxy of `global`."""
     own = {"http_headers": {"X-Team": {"values": ["a"]}}}
-    settings = {"http_config": {"proxy_url": service.url, "bearer_token": "t"}}
+    settings: dict[str, Any] = {"http_config": {"proxy_url": service.url, "bearer_token": "t"}}
     notifier = notifier_of("msteamsv2", {"webhook_url": "http://teams.example/hook", "http_config": own}, **settings)
     await notifier.notify(notification_of(FIRING, OVER))
     (request,) = service.requests

@@ -90,6 +90,29 @@ def test_what_is_read_and_not_used_is_told() -> None:
     assert not kinds & {"slack_configs", "webhook_configs", "email_configs", "opsgenie_configs"}
 
 
+def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    """A file of templates with a mistake is wrong; a text of a receiver with one is told, with its line."""
+    path = tmp_path / "alertmanager.yml"
+    (tmp_path / "own.tmpl").write_text('{{ define "own" }}x{{ end }}')
+    path.write_text(
+        "templates: ['*.tmpl']\nroute: {receiver: a, labels: {owner: '{{ nothing }}'}}\nreceivers:\n  - name: a\n"
+        "    webhook_configs:\n      - url: http://x/{{HUSH\n        payload: {a: ['{{ template \"own\" . }}']}\n"
+        "    pagerduty_configs:\n      - routing_key: k\n        images:\n          - src: '{{ if }}'\n"
+    )
+    told = check_alertmanager(path)
+    assert [text.removeprefix(f"{path}:").split(": ")[:2] for text in told] == [
+        ["2", "route.labels.owner"],
+        ["11", "receivers[0].pagerduty_configs[0].images[0].src"],
+    ]
+    assert "HUSH" not in str(told)
+    (tmp_path / "bad.tmpl").write_text('{{ define "own" }}\n{{ nothing }}{{ end }}')
+    with pytest.raises(ConfigError) as caught:
+        check_alertmanager(path)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == (str(tmp_path / "bad.tmpl"), 2)
+    assert 'function "nothing" not defined' in problem.message
+
+
 def test_a_classic_matcher_has_advice(tmp_path: Path) -> None:
     """A matcher that only the classic syntax takes works, and is told how to be written."""
     path = tmp_path / "alertmanager.yml"
