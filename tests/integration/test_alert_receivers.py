@@ -214,7 +214,11 @@ async def test_an_entry_of_its_own_and_global(service: Service) -> None:
     """What an entry does not say is taken from `global`: URLs, keys, and how to speak HTTP."""
     entry = {"message": "m", "description": "", "details": {"a": "b"}}
     http = {"http_headers": {"X-Team": {"values": ["a", "b"]}}}
-    settings: dict[str, Any] = {"opsgenie_api_url": f"{service.url}/base?x=1", "opsgenie_api_key": "k", "http_config": http}
+    settings: dict[str, Any] = {
+        "opsgenie_api_url": f"{service.url}/base?x=1",
+        "opsgenie_api_key": "k",
+        "http_config": http,
+    }
     notifier = notifier_of("opsgenie", entry, **settings)
     await notifier.notify(notification_of(FIRING))
     await notifier.notify(notification_of(OVER))
