@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from alerting.config import AlertmanagerConfig, load_alertmanager
 from alerting.config_notices import check_alertmanager
+from alerting.template_files import load_templates
 from app.config import Config
 from app.configfile import load_config
 from app.errors import ConfigError, Problem
@@ -47,7 +48,7 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
     slos = attempt(lambda: load_slos(config.slo), SloSetup((), load_windows()))
     nobody = AlertmanagerConfig.model_validate(_NOBODY)
     file = config.alerting.config
-    alertmanager = attempt(lambda: load_alertmanager(file), nobody) if file else nobody
+    alertmanager = attempt(lambda: _with_templates(file), nobody) if file else nobody
     scrape = ScrapeSet()
     for scrape_file in config.scrape.files:
         scrape = attempt(partial(_with_file, scrape, scrape_file), scrape)
@@ -56,6 +57,12 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
     if problems:
         raise ConfigError(problems)
     return Loaded(config, slos, alertmanager, scrape)
+
+
+def _with_templates(path: Path) -> AlertmanagerConfig:
+    alertmanager = load_alertmanager(path)
+    load_templates(alertmanager)
+    return alertmanager
 
 
 def _with_file(scrape: ScrapeSet, path: Path) -> ScrapeSet:

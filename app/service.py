@@ -120,16 +120,19 @@ class Service:
     async def reload(self) -> None:
         """Reads configuration, scrape targets and SLOs again.
 
-        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners, store and
-        Alertmanager's file are taken up at the next start.
+        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners and store are taken up
+        at the next start.
         """
         well = False
         try:
             loaded = await asyncio.to_thread(self._reread)
-            # targets first: they are what may still be refused
+            # made before anything changes: what may still be refused comes first
+            notifiers = await asyncio.to_thread(build_notifiers, loaded.alertmanager, external_url=self._external_url)
             await self.scrapes.reload(self._with_itself(loaded.scrape))
+            await self.alerts.reload(loaded.alertmanager, notifiers)
             await self.slos.reload(loaded.slos.specs)
             self._loaded, well = loaded, True
+            self._warn_of_alerting()
         finally:
             self._running.reread(well)
         log.info("configuration reloaded")
@@ -206,10 +209,9 @@ class Service:
 
     async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer) -> None:
         state = StateStore(pool)
-        url = self.config.alerting.external_url or f"http://{self.config.http.listen}"
+        url = self._external_url
         alertmanager = self._loaded.alertmanager
-        for notice in notices(alertmanager):
-            log.warning("alerting.config: %s", notice)
+        self._warn_of_alerting()
         notifiers = build_notifiers(alertmanager, external_url=url)
         # others can reach the store of a server, and an embedded one that is served for writing
         shared = not pool.embedded or self.config.store.http_writable
@@ -226,6 +228,14 @@ class Service:
         await self._started("alert manager", self.alerts)
         self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)
+
+    def _warn_of_alerting(self) -> None:
+        for notice in notices(self._loaded.alertmanager):
+            log.warning("alerting.config: %s", notice)
+
+    @property
+    def _external_url(self) -> str:
+        return self.config.alerting.external_url or f"http://{self.config.http.listen}"
 
     def _slo_engine(self, pool: Pool, promql: PromQLEngine, state: StateStore, writer: Writer, url: str) -> SloEngine:
         slo, limits = self.config.slo, self.config.limits
