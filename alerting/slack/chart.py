@@ -50,7 +50,8 @@ def draw(burn_down: BurnDown) -> bytes:
     axes = figure.add_subplot()
     if len(at):
         _lines(axes, at, left, burn_down)
-    top = max(1.0, float(left.max())) if len(left) else 1.0
+    # what is left seldom changes by much while it can be saved: the whole height is for it
+    top = max(0.05, 1.12 * float(left.max())) if len(left) else 1.0
     bottom = min(0.0, float(left.min())) if len(left) else 0.0
     axes.set_ylim(bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
@@ -98,14 +99,14 @@ def _lines(axes: Any, at: Any, left: Any, burn_down: BurnDown) -> None:
         return
     # far beyond what is drawn, the line says where it leads and leaves the rest out
     length = at[-1] - at[0]
-    end = min(np.datetime64(_naive(gone_at), "ms"), at[-1] + length // 2)
+    end = min(np.datetime64(_naive(gone_at), "ms"), at[-1] + 2 * length)
     whole = (np.datetime64(_naive(gone_at), "ms") - at[-1]) / np.timedelta64(1, "ms")
     share = ((end - at[-1]) / np.timedelta64(1, "ms")) / whole if whole > 0 else 1.0
     axes.plot([at[-1], end], [left[-1], left[-1] * (1 - share)], color=_RED, linewidth=1.3, linestyle=(0, (4, 3)))
     if share >= 1:
         axes.plot([end], [0], "o", color=_RED, markersize=4)
         axes.annotate(
-            f"gone {_clock(gone_at)}", (end, 0), (-4, 6), fontsize=8, color=_RED,
+            f"gone {_clock(gone_at)}", (end, 0), (-34, 4), fontsize=8, color=_RED,
             textcoords="offset points", ha="right", va="bottom",
         )  # fmt: skip
 

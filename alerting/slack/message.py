@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alerting.notify.base import Notification
+from alerting.notify.base import Notification, common_pairs
 from alerting.slack import mrkdwn
 from alerting.slack.blocks import (
     MAX_BLOCKS,
@@ -20,7 +20,7 @@ from alerting.slack.blocks import (
 )
 from alerting.slack.extras import NOTHING, Extras, Look, explore_link, group_pairs, slo_id, watchhouse_link
 from alerting.slack.facts import slo_facts, span, times
-from alerting.slack.rule_alert import many_alerts, one_alert, words_of
+from alerting.slack.rule_alert import label_codes, many_alerts, one_alert, words_of
 from alerting.slack.slo_alert import slo_blocks, slo_line, slo_numbers, verb
 from alerting.slack.state import GroupState, State, name_of, severity
 from app.alert import Alert
@@ -125,12 +125,19 @@ def alert_line(alert: Alert, state: GroupState) -> str:
     quiet = any(one.alert is alert for one in state.quiet)
     words = ["[RESOLVED]" if over else "[SILENCED]" if quiet else "[FIRING]", severity(alert), name_of(alert) + ":"]
     told = words_of(alert)[0]
+    if facts is None and (own := label_codes(alert.labels, hidden=_shared(state))):
+        told = " ".join(part for part in (told, _plain(own)) if part)
     if facts:
         numbers = slo_numbers(facts, now, resolved=over)
         told = ", ".join(f"{name} {_plain(text)}" for name, text in numbers)
     until = f" until {mrkdwn.utc(alert.ends_at)}" if over and alert.ends_at else ""
     since = f"since {mrkdwn.utc(alert.starts_at)}{until}"
     return " ".join(part for part in (*words, told + ";" if told else "", since) if part)
+
+
+def _shared(state: GroupState) -> set[str]:
+    pairs = common_pairs([a.labels for a in state.alerts]) if len(state.alerts) > 1 else state.notification.group_labels
+    return {name for name, _ in pairs}
 
 
 def _plain(text: str) -> str:
@@ -188,13 +195,14 @@ def _alerts(state: GroupState, extras: Extras) -> list[Block]:
     slos = [(alert, facts) for alert in shown if (facts := slo_facts(alert))]
     rules = [alert for alert in shown if slo_facts(alert) is None]
     blocks: list[Block] = []
+    names = {name_of(alert) for alert, _ in slos}
     full = len(slos) <= MAX_SLOS_IN_FULL and not rules
     for i, (alert, facts) in enumerate(slos):
         # two alerts of one SLO, a page and a ticket, have the same offenders
         again = slo_id(alert) in {slo_id(other) for other, _ in slos[:i]}
         offenders = () if again else extras.offenders.get(slo_id(alert), ())
         if full and not again:
-            blocks += slo_blocks(alert, facts, offenders, now)
+            blocks += slo_blocks(alert, facts, offenders, now, named=len(names) > 1)
         else:
             blocks.append(section(mrkdwn.joined([slo_line(alert, facts, now)], TEXT_LIMIT)))
     if len(rules) == 1 and not slos:

@@ -66,6 +66,12 @@ def date(at: datetime) -> str:
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{utc(at)}>"
 
 
+def minute(at: datetime) -> str:
+    """As `date`, without seconds: a time to come."""
+    shown = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{shown}>"
+
+
 def utc(at: datetime) -> str:
     """A time in UTC, for a person."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

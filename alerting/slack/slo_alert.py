@@ -15,10 +15,15 @@ from app.alert import Alert
 _MAX_OFFENDERS = 5
 
 
-def slo_blocks(alert: Alert, facts: SloFacts, offenders: Sequence[Offender], now: datetime) -> list[Block]:
-    """A sentence, the numbers in two columns, and what stands out among the bad events."""
+def slo_blocks(
+    alert: Alert, facts: SloFacts, offenders: Sequence[Offender], now: datetime, *, named: bool = True
+) -> list[Block]:
+    """A sentence, the numbers in two columns, and what stands out among the bad events.
+
+    Without `named` the name is not said again, as it stands in the header.
+    """
     over = alert.resolved_at(now)
-    blocks = [section(_sentence(alert, facts, over))]
+    blocks = [section(_sentence(alert, facts, over, named))]
     if numbers := slo_numbers(facts, now, resolved=over):
         blocks.append(fields([f"*{name}*\n{text}" for name, text in numbers]))
     if offenders and not over:
@@ -55,13 +60,11 @@ def slo_numbers(facts: SloFacts, now: datetime, *, resolved: bool) -> list[tuple
     found.append(("Budget left", f"{percent(facts.budget_left)}{_amount(facts)}"))
     if not resolved and facts.budget_left is not None:
         if facts.budget_left <= 0:
-            found.append(("Budget gone in", "already spent"))
+            found.append(("Gone", "all of it is spent"))
         elif facts.exhausted_in_ms is not None:
-            found.append(("Budget gone in", _gone(facts, now)))
+            found.append(("Gone at this rate" if facts.cause == "burn" else "Gone at today's rate", _gone(facts, now)))
     if facts.held and not resolved:
         found.append(("Held", mrkdwn.escaped(facts.held, 200)))
-    if facts.objective is not None:
-        found.append(("Objective", f"{facts.objective:.6g} %"))
     return found
 
 
@@ -90,15 +93,18 @@ def gone_at(facts: SloFacts, now: datetime) -> datetime | None:
         return None
 
 
-def _sentence(alert: Alert, facts: SloFacts, over: bool) -> str:
-    annotations = dict(alert.annotations)
+def _sentence(alert: Alert, facts: SloFacts, over: bool, named: bool) -> str:
     name = mrkdwn.bold(f"{facts.slo} ({facts.service})" if facts.service else facts.slo, 300)
-    kind = f" {mrkdwn.code(word, 60)}" if (word := severity(alert)) else ""
-    lines = [f"{name}{kind} {verb(facts, resolved=over)}"]
-    description = annotations.get("description", "") or facts.description
+    kind = mrkdwn.code(word, 60) if (word := severity(alert)) else ""
+    objective = f"objective *{facts.objective:.6g} %*" if facts.objective is not None else ""
+    first = [" ".join(part for part in (name, verb(facts, resolved=over)) if part)] if named or over else []
+    if not first and facts.cause != "burn":
+        first = [f"It {verb(facts, resolved=over)}"]
+    lines = [" · ".join(part for part in (kind, *first, objective) if part)]
+    description = dict(alert.annotations).get("description", "") or facts.description
     if mrkdwn.clean(description):
         lines.append(mrkdwn.escaped(description, 1000))
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if line) or name
 
 
 def _beside(burn: float | None, threshold: float | None) -> str:
@@ -109,10 +115,8 @@ def _beside(burn: float | None, threshold: float | None) -> str:
 
 
 def _gone(facts: SloFacts, now: datetime) -> str:
-    rate = "this rate" if facts.cause == "burn" else "today's rate"
     at = gone_at(facts, now)
-    when = f"\n{mrkdwn.date(at)}" if at is not None else ""
-    return f"{span(facts.exhausted_in_ms)} at {rate}{when}"
+    return f"in {span(facts.exhausted_in_ms)}" + (f", {mrkdwn.minute(at)}" if at is not None else "")
 
 
 def _amount(facts: SloFacts) -> str:

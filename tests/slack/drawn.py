@@ -96,7 +96,7 @@ def _block(block: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
 
 
 def _object(value: Mapping[str, Any]) -> str:
-    return _marked(value["text"]) if value["type"] == "mrkdwn" else _emoji(html.escape(value["text"]))
+    return _marked(value["text"]) if value["type"] == "mrkdwn" else html.escape(value["text"])
 
 
 def _marked(text: str) -> str:
