@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alerting.config import AlertmanagerConfig, check_alertmanager, load_alertmanager
+from alerting.config import AlertmanagerConfig, load_alertmanager
+from alerting.config_notices import check_alertmanager
 from app.config import Config
 from app.configfile import load_config
 from app.errors import ConfigError, Problem

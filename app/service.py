@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
-from alerting.config import notices
+from alerting.config_notices import notices
 from alerting.manager.manager import AlertManager
 from alerting.notify.build import build_notifiers
 from app.api.alertmanager import alertmanager_router

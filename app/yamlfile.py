@@ -80,6 +80,41 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
 
 
+class Written(str):
+    """A number, truth or date of a YAML file as its text, and what YAML takes it for: `007`, `yes`, `17:00`."""
+
+    value: Any
+
+    @classmethod
+    def of(cls, text: str, value: Any) -> Written:
+        """The text with its value."""
+        made = cls(text)
+        made.value = value
+        return made
+
+
+def plain(data: Any) -> Any:
+    """The data with every `Written` as its value."""
+    if isinstance(data, dict):
+        return {plain(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [plain(item) for item in data]
+    return data.value if isinstance(data, Written) else data
+
+
+class _TextLoader(_Loader):
+    """Keeps how scalars are written: a program in Go that wants a text takes the text."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As `_Loader`; what is neither a text nor null becomes a `Written`."""
+        value = super().construct_object(node, deep)
+        if not isinstance(node, yaml.ScalarNode) or value is None or isinstance(value, str | bytes):
+            return value
+        if ":" in node.value and isinstance(value, int | float):
+            return str(node.value)  # numbers to the base of 60 are YAML's, and not Go's
+        return Written.of(node.value, value)
+
+
 def dotted(path: KeyPath) -> str:
     """A key path as a person writes it: `scrape_configs[0].job_name`."""
     out = ""
@@ -88,11 +123,14 @@ def dotted(path: KeyPath) -> str:
     return out
 
 
-def read_documents(file: str, text: str) -> list[Document]:
-    """The YAML documents of a text. Syntax errors and duplicate keys are problems of the document they stand in."""
+def read_documents(file: str, text: str, *, as_written: bool = False) -> list[Document]:
+    """The YAML documents of a text. Syntax errors and duplicate keys are problems of the document they stand in.
+
+    With `as_written` numbers and the like keep their text, as `Written`.
+    """
     documents: list[Document] = []
     try:
-        loader = _Loader(text)
+        loader = _TextLoader(text) if as_written else _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -130,8 +168,8 @@ def _index(node: yaml.Node, path: KeyPath, document: Document) -> None:
             _index(item, (*path, i), document)
 
 
-def validate(document: Document, model: type[M]) -> M:
-    """The document as a model. Raises ConfigError with every problem found."""
+def validate(document: Document, model: type[M], *, context: object = None) -> M:
+    """The document as a model; `context` is for its validators. Raises ConfigError with every problem found."""
     problems = list(document.problems)
     if document.data is None and problems:
         raise ConfigError(problems)
@@ -139,7 +177,7 @@ def validate(document: Document, model: type[M]) -> M:
     if not isinstance(data, dict):
         raise ConfigError([*problems, document.problem((), f"a mapping is wanted here, not {_kind(data)}")])
     try:
-        result = model.model_validate(data)
+        result = model.model_validate(data, context=context)
     except ValidationError as error:
         problems += problems_of(error, document, model)
         raise ConfigError(sorted(problems, key=lambda p: p.line or 0)) from None
@@ -158,15 +196,15 @@ def load_model(path: Path, model: type[M]) -> M:
     return validate(documents[0], model)
 
 
-def load_documents(path: Path) -> list[Document]:
-    """The YAML documents of a file. Raises ConfigError when it cannot be read."""
+def load_documents(path: Path, *, as_written: bool = False) -> list[Document]:
+    """The YAML documents of a file, as `read_documents`. Raises ConfigError when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(str(path), None, "", "is not UTF-8")]) from None
-    return read_documents(str(path), text)
+    return read_documents(str(path), text, as_written=as_written)
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Problem]:

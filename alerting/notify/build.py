@@ -7,9 +7,9 @@ from pydantic import SecretStr
 from alerting.config import AlertmanagerConfig, GlobalConfig
 from alerting.notify.base import Notifier
 from alerting.notify.http import HttpSender, SecretAddress
-from alerting.notify.slack import POST_MESSAGE, SlackNotifier
+from alerting.notify.slack import SlackNotifier
 from alerting.notify.webhook import WebhookNotifier
-from alerting.receivers import SlackConfig
+from alerting.receivers import POST_MESSAGE, SlackConfig
 
 
 def build_notifiers(config: AlertmanagerConfig, *, external_url: str) -> dict[str, list[Notifier]]:

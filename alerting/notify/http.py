@@ -15,7 +15,7 @@ import httpx
 from pydantic import SecretStr
 
 from alerting.notify.base import NotifyError
-from alerting.receivers import HttpConfig, TlsConfig
+from alerting.httpconfig import HttpConfig, TlsConfig
 
 DEFAULT_TIMEOUT_S = 10.0
 USER_AGENT = "watchhouse"

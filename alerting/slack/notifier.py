@@ -10,8 +10,6 @@ from alerting.notify.http import HttpSender, SecretAddress, read_secret_file
 from alerting.notify.slack_message import slack_message
 from alerting.receivers import SlackConfig
 
-POST_MESSAGE = "https://slack.com/api/chat.postMessage"
-
 
 class SlackNotifier:
     """A `Notifier` for one `slack_configs` entry. `address` is where it posts; with a token, it posts as the bot."""

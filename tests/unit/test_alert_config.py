@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from alerting.config import check_alertmanager, load_alertmanager
+from alerting.config import load_alertmanager
+from alerting.config_notices import check_alertmanager
 from app.errors import ConfigError
 
 FILES = Path(__file__).parent.parent / "fixtures" / "alertmanager"
@@ -76,12 +77,27 @@ def test_no_secret_is_shown(path: Path) -> None:
 
 
 def test_what_is_read_and_not_used_is_told() -> None:
-    """Templates, receiver types that are not sent, and time intervals are named at check time."""
-    notices = [text.split(": ", 1)[1] for text in check_alertmanager(FILES / "good" / "everything.yml")]
-    assert "receivers[1].pagerduty_configs: not sent yet (receiver 'pager')" in notices
-    assert "receivers[0].slack_configs[0].title: templates come later; the default message is used" in notices
-    assert any(text.startswith("time_intervals: ") for text in notices)
-    assert not any("slack_configs[0].pretext" in text for text in notices)
+    """Receiver types that are not sent, and all else that is read and not acted upon, are named with their line."""
+    path = FILES / "good" / "every_receiver.yml"
+    told = [text.removeprefix(f"{path}:") for text in check_alertmanager(path)]
+    lines = path.read_text().splitlines()
+    marked = [n for n, line in enumerate(lines, 1) if line.endswith("# told")]
+    assert [int(text.partition(":")[0]) for text in told] == marked
+    kinds = {text.split(" ")[1].split(".")[1].split("[")[0] for text in told if ": not sent: " in text}
+    assert len(kinds) == 11
+    assert not kinds & {"slack_configs", "webhook_configs", "email_configs", "opsgenie_configs"}
+
+
+def test_a_classic_matcher_has_advice(tmp_path: Path) -> None:
+    """A matcher that only the classic syntax takes works, and is told how to be written."""
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(
+        "route:\n  receiver: a\n  routes:\n    - matchers:\n        - a=b c\n        - \"\\\"x y\\\"=b\"\n"
+        "receivers: [{name: a}]\n"
+    )
+    assert check_alertmanager(path) == [
+        f"{path}:5: route.routes[0].matchers[0]: read by the classic syntax of matchers; better written a=\"b c\""
+    ]
 
 
 def test_a_small_file_has_no_notices() -> None:

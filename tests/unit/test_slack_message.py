@@ -231,6 +231,7 @@ def test_plain_texts_of_the_configuration_are_used_and_templates_are_not() -> No
 
 
 TEXTS = st.text(max_size=40) | st.sampled_from(["&" * 4000, "<>" * 2000, "😀" * 3000, "a" * 5000, "\x00\n \t", "`*_~|"])
+SOME = TEXTS.filter(bool)
 PAIRS = st.dictionaries(TEXTS.filter(bool), TEXTS, max_size=6).map(labels_from)
 NUMBER = st.none() | st.floats() | st.integers() | st.text(max_size=3)
 SLO_FACTS = st.fixed_dictionaries(
@@ -253,8 +254,8 @@ CONFIGS = st.builds(
     SlackConfig,
     title=TEXTS, pretext=TEXTS, text=TEXTS, message_text=TEXTS, footer=TEXTS, fallback=TEXTS, color=TEXTS,
     title_link=URLS,
-    fields=st.lists(st.fixed_dictionaries({"title": TEXTS, "value": TEXTS}), max_size=12),
-    actions=st.lists(st.fixed_dictionaries({"type": st.just("button"), "text": TEXTS, "url": URLS.filter(bool)})),
+    fields=st.lists(st.fixed_dictionaries({"title": SOME, "value": SOME}), max_size=12),
+    actions=st.lists(st.fixed_dictionaries({"type": st.just("button"), "text": SOME, "url": URLS.filter(bool)})),
 )  # fmt: skip
 
 
