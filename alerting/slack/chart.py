@@ -41,6 +41,7 @@ def draw(burn_down: BurnDown) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
+    dates: Any = mdates
     at = np.array([_naive(moment) for moment in burn_down.at], dtype="datetime64[ms]")
     left = np.array(burn_down.left, dtype=float)
     known = np.isfinite(left)
@@ -55,9 +56,9 @@ def draw(burn_down: BurnDown) -> bytes:
     bottom = min(0.0, float(left.min())) if len(left) else 0.0
     axes.set_ylim(bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    locator = mdates.AutoDateLocator(minticks=4, maxticks=8, tz=UTC)
+    locator: Any = dates.AutoDateLocator(minticks=4, maxticks=8, tz=UTC)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=UTC))
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
     axes.grid(True, color="#ececec", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
@@ -78,9 +79,7 @@ def alt_text(burn_down: BurnDown) -> str:
         return f"Error budget of {burn_down.slo}: nothing is known"
     length = span((burn_down.at[-1] - burn_down.at[0]).total_seconds() * 1000)
     gone = f", gone at {_clock(burn_down.gone_at)} at this rate" if burn_down.gone_at else ""
-    return (
-        f"Error budget of {burn_down.slo} over {length}: from {percent(known[0])} to {percent(known[-1])} left{gone}"
-    )
+    return f"Error budget of {burn_down.slo} over {length}: from {percent(known[0])} to {percent(known[-1])} left{gone}"
 
 
 def _lines(axes: Any, at: Any, left: Any, burn_down: BurnDown) -> None:

@@ -42,7 +42,7 @@ class BurnDown:
 
 
 class SloSource(Protocol):
-    """Who knows more of an SLO than its alerts say. Neither call blocks; both raise WatchhouseError when they cannot."""
+    """Who knows more of an SLO than its alerts say. Calls do not block; they raise WatchhouseError."""
 
     async def offenders(self, slo: str, window_ms: int) -> list[Offender]:
         """What stands out among the bad events of an SLO (by its id) over a window, the worst first."""

@@ -177,7 +177,8 @@ def _acknowledged_words(state: GroupState) -> str:
 
 
 def _quiet_words(state: GroupState, *, bold: bool = True) -> str:
-    one = max(state.quiet, key=lambda s: (s.by == "silence", s.until is not None and s.until.timestamp() or 0))
+    # a silence has an author and an end; of several the one that lasts longest is told
+    one = max(state.quiet, key=lambda s: (s.by == "silence", s.until.timestamp() if s.until else 0.0))
     word = {"silence": "Silenced", "inhibition": "Inhibited", "mute": "Muted"}[one.by]
     told = f"*{word}*" if bold else word.lower()
     if one.by == "inhibition":

@@ -87,6 +87,11 @@ def joined(texts: Sequence[str], limit: int) -> str:
     return out
 
 
+def fit_marked(text: str, limit: int) -> str:
+    """A marked-up text of ours, whole, or without its markup where it has to be cut."""
+    return text if units(text) <= limit else escaped(plain(text), limit)
+
+
 def plain(text: str) -> str:
     """A marked-up text of ours without its markup."""
     text = _MARKED_LINK.sub(r"\2", _MARKED_DATE.sub(r"\1", text)).replace("*", "").replace("`", "")

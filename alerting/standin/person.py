@@ -112,7 +112,9 @@ class Person:
         async with httpx.AsyncClient(trust_env=False) as client:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
-                    answer = await client.post(self._app_url + path, content=body, headers={**signed, **(headers or {})})
+                    answer = await client.post(
+                        self._app_url + path, content=body, headers={**signed, **(headers or {})}
+                    )
             except TimeoutError:
                 raise TooSlow(path) from None
         if answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith("application/json"):

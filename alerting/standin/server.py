@@ -145,7 +145,7 @@ class SlackStandin:
 
     async def _upload(self, request: web.Request) -> web.Response:
         body = await request.read()
-        bad, early = await self._arrive("upload")
+        _, early = await self._arrive("upload")
         if early is not None:
             return early
         try:

@@ -61,7 +61,10 @@ class File:
 
 
 class Workspace:
-    """Answers calls of methods, with Slack's error codes. `per_second` posts a channel are taken, None for any number."""
+    """Answers calls of methods, with Slack's error codes.
+
+    `per_second` posts to a channel are taken, None for any number.
+    """
 
     def __init__(
         self,
@@ -170,7 +173,9 @@ class Workspace:
         # as Slack, which lets a short burst pass: one more than the rate
         earliest = self._posted_at.get(channel.id, 0.0) - 1 / self.per_second
         if now < earliest:
-            raise ApiError("ratelimited", f"more than {self.per_second:g} messages a second", max(1, round(earliest - now)))
+            raise ApiError(
+                "ratelimited", f"more than {self.per_second:g} messages a second", max(1, round(earliest - now))
+            )
         self._posted_at[channel.id] = max(now, self._posted_at.get(channel.id, 0.0)) + 1 / self.per_second
 
     def _writable(self, arguments: Mapping[str, Any]) -> Channel:
@@ -290,7 +295,9 @@ class Workspace:
         return {"files": [{"id": one["id"], "title": one.get("title", "")} for one in files]}
 
     def _shown(self, message: Message, *, metadata: bool = True) -> dict[str, Any]:
-        shown = {key: message.payload[key] for key in ("text", "blocks", "attachments") if key in message.payload}
+        shown: dict[str, Any] = {
+            key: message.payload[key] for key in ("text", "blocks", "attachments") if key in message.payload
+        }
         if metadata and "metadata" in message.payload:
             shown["metadata"] = message.payload["metadata"]
         if message.thread_ts:

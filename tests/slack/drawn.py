@@ -16,7 +16,8 @@ _BOLD = re.compile(r"(?<![\w*])\*([^*\n]+)\*(?![\w*])")
 _CODE = re.compile(r"`([^`\n]+)`")
 
 STYLE = """
-body{margin:0;background:#fff;font:15px/1.46 'Lato','Liberation Sans','DejaVu Sans Condensed','Noto Color Emoji',sans-serif;color:#1d1c1d}
+body{margin:0;background:#fff;font:15px/1.46
+ 'Lato','Liberation Sans','DejaVu Sans Condensed','Noto Color Emoji',sans-serif;color:#1d1c1d}
 .channel{padding:14px 20px 18px;width:720px}
 .message{display:flex;gap:8px;margin-bottom:10px}
 .face{flex:0 0 36px;height:36px;border-radius:6px;background:#123a5a;color:#fff;font-weight:700;text-align:center;

@@ -99,7 +99,14 @@ def disk() -> Alert:
 def told(*alerts: Alert, group: Labels = (), **more: object) -> Notification:
     """A group of alerts on its way."""
     return Notification(
-        "{}:{}", group, "team", alerts, NOW, 14_400_000, NOW + timedelta(minutes=5), **more  # type: ignore[arg-type]
+        "{}:{}",
+        group,
+        "team",
+        alerts,
+        NOW,
+        14_400_000,
+        NOW + timedelta(minutes=5),
+        **more,  # type: ignore[arg-type]
     )
 
 
