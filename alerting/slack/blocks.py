@@ -68,3 +68,14 @@ def button(text: str, action: str, value: str, *, primary: bool = False) -> Butt
 def actions(elements: Sequence[InteractiveElement], block_id: str) -> Block:
     """A row of buttons."""
     return dict(ActionsBlock(block_id=block_id, elements=list(elements)).to_dict())
+
+
+def sections(lines: Sequence[str]) -> list[Block]:
+    """Marked-up lines in as few sections as hold them; each line must fit one."""
+    blocks, text = [], ""
+    for line in lines:
+        if text and mrkdwn.units(text) + mrkdwn.units(line) + 1 > TEXT_LIMIT:
+            blocks.append(section(text))
+            text = ""
+        text = f"{text}\n{line}" if text else line
+    return [*blocks, section(text)]

@@ -30,7 +30,7 @@ MAX_ALERTS_SHOWN = 10
 MAX_LINES = 12
 RED, ORANGE, BLUE, GREY, GREEN = "#d50200", "#e8912d", "#1d9bd1", "#9a9a9a", "#2eb67d"
 SIGNS: dict[State, str] = {"firing": "🔴", "acknowledged": "👀", "silenced": "🔕", "resolved": "✅"}
-ACKNOWLEDGE, RELEASE, SILENCE, LOGS = "watchhouse_ack", "watchhouse_release", "watchhouse_silence", "watchhouse_logs"
+ACKNOWLEDGE, SILENCE, LOGS = "watchhouse_ack", "watchhouse_silence", "watchhouse_logs"
 SILENCES = (("1h", "Silence 1h"), ("4h", "4h"), ("1d", "1d"))
 _LINKED = (
     ("runbook_url", "Runbook"),
@@ -234,18 +234,21 @@ def links(state: GroupState, look: Look) -> str:
         return ""
     first = state.alerts[0]
     now = state.notification.now
-    found: dict[str, str] = {}
+    found: list[str] = []
+    labels: dict[str, str] = {}
     for alert in state.alerts[:MAX_LINES]:
         for key, label in _LINKED:
             url = dict(alert.annotations).get(key, "")
-            if url and (text := mrkdwn.link(url, label)):
-                found.setdefault(url, text)
-    found.setdefault("explore", mrkdwn.link(explore_link(first, look, now), "Grafana"))
-    found.setdefault("watchhouse", mrkdwn.link(watchhouse_link(first, look), "Watchhouse"))
+            name = label if label not in labels.values() else f"{label} of {alert.name}"
+            if url and url not in labels and (text := mrkdwn.link(url, name)):
+                labels[url] = label
+                found.append(text)
+    found.append(mrkdwn.link(explore_link(first, look, now), "Grafana"))
+    found.append(mrkdwn.link(watchhouse_link(first, look), "Watchhouse"))
     home = look.external_url.rstrip("/")
     if not (home and first.generator_url.startswith(f"{home}/")):
-        found.setdefault("source", mrkdwn.link(first.generator_url, "Source"))
-    return mrkdwn.joined(list(found.values()), TEXT_LIMIT)
+        found.append(mrkdwn.link(first.generator_url, "Source"))
+    return mrkdwn.joined(found, TEXT_LIMIT)
 
 
 def _buttons(state: GroupState, look: Look, group: str) -> Block | None:
@@ -254,8 +257,6 @@ def _buttons(state: GroupState, look: Look, group: str) -> Block | None:
     row = []
     if "acknowledge" in look.buttons and state.state == "firing":
         row.append(button("Acknowledge", ACKNOWLEDGE, group, primary=True))
-    if "acknowledge" in look.buttons and state.state == "acknowledged":
-        row.append(button("Hand back", RELEASE, group))
     if "silence" in look.buttons and state.state != "silenced":
         row += [button(text, f"{SILENCE}_{length}", f"{length} {group}") for length, text in SILENCES]
     if "logs" in look.buttons:

@@ -94,7 +94,11 @@ def fit_marked(text: str, limit: int) -> str:
 
 def plain(text: str) -> str:
     """A marked-up text of ours without its markup."""
-    text = _MARKED_LINK.sub(r"\2", _MARKED_DATE.sub(r"\1", text)).replace("*", "").replace("`", "")
+    return unescaped(_MARKED_LINK.sub(r"\2", _MARKED_DATE.sub(r"\1", text)).replace("*", "").replace("`", ""))
+
+
+def unescaped(text: str) -> str:
+    """A text as somebody typed it, of what Slack sends."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 

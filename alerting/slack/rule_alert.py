@@ -8,7 +8,7 @@ from datetime import datetime
 
 from alerting.notify.base import common_pairs
 from alerting.slack import mrkdwn
-from alerting.slack.blocks import TEXT_LIMIT, Block, section
+from alerting.slack.blocks import Block, section, sections
 from alerting.slack.facts import span
 from alerting.slack.state import severity
 from app.alert import Alert
@@ -93,13 +93,7 @@ def _of_one_name(alerts: list[Alert], now: datetime, *, named: bool) -> list[Blo
     for alert, (own_summary, own_description) in zip(alerts, words, strict=True):
         told = "" if summary else own_summary or ("" if description else own_description)
         lines.append(_line(alert, told, common, now))
-    blocks, text = [], ""
-    for line in lines:
-        if text and mrkdwn.units(text) + mrkdwn.units(line) + 1 > TEXT_LIMIT:
-            blocks.append(section(text))
-            text = ""
-        text = f"{text}\n{line}" if text else line
-    return [*blocks, section(text)]
+    return sections(lines)
 
 
 def _line(alert: Alert, told: str, common: set[str], now: datetime) -> str:

@@ -14,7 +14,7 @@ from alerting.slack.rule_alert import label_codes, words_of
 from alerting.slack.state import GroupState, State, is_page, name_of
 from app.alert import Alert
 
-Kind = Literal["joined", "resolved", "over", "silenced", "unsilenced", "acknowledged", "released", "repeated"]
+Kind = Literal["joined", "resolved", "over", "silenced", "unsilenced", "acknowledged", "repeated"]
 REPLY_LIMIT = 3500
 _NAMED = 5
 
@@ -103,7 +103,6 @@ def replies(before: Told, now: GroupState, *, pings: bool) -> list[Reply]:
     back = [a for a in now.firing if a.fingerprint in before.quiet]
     hushed = [one.alert for one in now.quiet if one.alert.fingerprint in before.firing]
     answered = [a for a in now.alive if a.fingerprint in now.acknowledged and a.fingerprint not in before.acknowledged]
-    handed_back = [a for a in now.firing if a.fingerprint in before.acknowledged - set(now.acknowledged)]
     found: list[Reply] = []
     if now.state == "resolved":
         if before.state != "resolved":
@@ -124,8 +123,6 @@ def replies(before: Told, now: GroupState, *, pings: bool) -> list[Reply]:
         by = mrkdwn.escaped(now.acknowledged[answered[0].fingerprint].by, 100)
         some = "" if len(answered) == len(now.alive) else f": {_names(answered)}"
         found.append(_reply("acknowledged", answered, f"👀 {by} looks after it{some}"))
-    if handed_back:
-        found.append(_reply("released", handed_back, "↩️ Handed back: nobody looks after it now"))
     if not found and pings and before.state == now.state and now.firing:
         age = span(max(0.0, (now.notification.now - now.began_at).total_seconds() * 1000))
         text = f"⏰ Still firing after {age}" + ("" if now.state == "acknowledged" else ", and nobody looks after it")
