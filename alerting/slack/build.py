@@ -41,6 +41,7 @@ def slack_notifier(slack: SlackConfig, defaults: GlobalConfig, key: str, room: S
 
     if not (with_token.app_token or with_token.app_token_file or _is_method(address)):
         return SlackWebhook(key, words, address, sender, room)
+    room.followed.add(key.partition("/")[0])
     # receivers with one token share the turns of its channels
     shown = str(with_token.app_token_file or with_token.app_token or slack.http_config or defaults.http_config)
     workspace = hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()

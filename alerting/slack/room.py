@@ -74,6 +74,8 @@ class SlackRoom:
         self.clock = clock
         self.started_at = datetime.fromtimestamp(clock(), UTC)
         self.troubles: dict[str, str] = {}
+        self.followed: set[str] = set()
+        """The receivers whose messages are changed in place: what people do is seen there."""
         self._pacer = pacer
         self._pacers: dict[str, Pacer] = {}
         self._maker: ChartMaker | None = None
