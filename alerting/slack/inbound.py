@@ -1,4 +1,4 @@
-"""Requests that Slack sends: buttons, slash commands and events. Answered within three seconds, worked on afterwards."""
+"""Requests that Slack sends: buttons, slash commands and events. Answered in three seconds, worked on afterwards."""
 
 from __future__ import annotations
 
