@@ -64,6 +64,7 @@ Matchers = Annotated[
 ]
 """A list of matchers as Alertmanager writes them."""
 
+
 def _legacy(equal: dict[str, str], regex: dict[str, str]) -> list[Matcher]:
     exact = [Matcher(name, MatchOp.EQUAL, value) for name, value in equal.items()]
     return exact + [checked(Matcher(name, MatchOp.REGEX, value)) for name, value in regex.items()]
@@ -150,8 +151,8 @@ class Route(GoModel):
 
     receiver: Text | None = None
     group_by: tuple[Text, ...] | None = None
-    match: Texts = {}
-    match_re: Texts = {}
+    match: Texts = Field(default_factory=dict)
+    match_re: Texts = Field(default_factory=dict)
     matchers: Matchers = ()
     mute_time_intervals: Many[Text] = ()
     active_time_intervals: Many[Text] = ()
@@ -160,7 +161,7 @@ class Route(GoModel):
     group_wait: DurationMs | None = None
     group_interval: Interval | None = None
     repeat_interval: Interval | None = None
-    labels: Texts = {}
+    labels: Texts = Field(default_factory=dict)
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"))
 
@@ -178,11 +179,11 @@ class InhibitRule(GoModel):
     """While a source alert fires, target alerts that agree with it in the `equal` labels stay unsent."""
 
     name: Text = ""
-    source_match: Texts = {}
-    source_match_re: Texts = {}
+    source_match: Texts = Field(default_factory=dict)
+    source_match_re: Texts = Field(default_factory=dict)
     source_matchers: Matchers = ()
-    target_match: Texts = {}
-    target_match_re: Texts = {}
+    target_match: Texts = Field(default_factory=dict)
+    target_match_re: Texts = Field(default_factory=dict)
     target_matchers: Matchers = ()
     equal: Many[Text] = ()
 
@@ -215,7 +216,7 @@ class Tracing(GoModel):
     sampling_fraction: Fraction = 0.0
     insecure: Flag = False
     tls_config: TlsConfig | None = None
-    headers: Headers = {}
+    headers: Headers = Field(default_factory=dict)
     compression: Text = ""
     timeout: DurationMs = 0
 

@@ -155,6 +155,16 @@ GoDurationMs = Annotated[int, BeforeValidator(_go_duration), PlainSerializer(_as
 """A duration as Go's time.ParseDuration reads it, in milliseconds; 0 for none and for a negative one."""
 
 
+def _with_unit(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("not a duration (write it with a unit, like 30s, 1m30s)")
+    return _go_duration(str(value))
+
+
+GoDurationTextMs = Annotated[int, BeforeValidator(_with_unit), PlainSerializer(_as_go_writes, when_used="json")]
+"""As `GoDurationMs`, where a number without a unit is none."""
+
+
 def at_most_one(**given: object) -> None:
     """Raises ValueError naming all when more than one of the values is there."""
     if sum(value is not None and value != "" for value in given.values()) > 1:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from alerting.fields import File, Flag, Many, Secret, Text, Texts, at_most_one
 from app.yamlfile import GoModel
 
 RESERVED_HEADERS = frozenset(
-    "authorization host content-encoding content-length content-type user-agent connection keep-alive "
-    "proxy-authenticate proxy-authorization www-authenticate accept-encoding x-prometheus-remote-write-version "
-    "x-prometheus-remote-read-version x-prometheus-scrape-timeout-seconds x-amz-date x-amz-security-token "
-    "x-amz-content-sha256".split()
-)
+    {
+        "authorization", "host", "content-encoding", "content-length", "content-type", "user-agent", "connection",
+        "keep-alive", "proxy-authenticate", "proxy-authorization", "www-authenticate", "accept-encoding",
+        "x-prometheus-remote-write-version", "x-prometheus-remote-read-version", "x-prometheus-scrape-timeout-seconds",
+        "x-amz-date", "x-amz-security-token", "x-amz-content-sha256",
+    }
+)  # fmt: skip
 """Headers that `http_headers` may not set (prometheus/common, config/headers.go)."""
 CLIENT_CREDENTIALS = "client_credentials"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -85,7 +87,9 @@ class TlsConfig(GoModel):
         has_cert = bool(self.cert or self.cert_file or self.cert_ref)
         has_key = bool(self.key or self.key_file or self.key_ref)
         if has_cert and not has_key:
-            raise ValueError("exactly one of key or key_file must be configured when a client certificate is configured")
+            raise ValueError(
+                "exactly one of key or key_file must be configured when a client certificate is configured"
+            )
         if has_key and not has_cert:
             raise ValueError("exactly one of cert or cert_file must be configured when a client key is configured")
         return self
@@ -106,7 +110,7 @@ class ProxyConfig(GoModel):
     proxy_url: Annotated[Secret, AfterValidator(_proxy_url)] = None
     no_proxy: Text = ""
     proxy_from_environment: Flag = False
-    proxy_connect_header: dict[Text, Many[Secret]] = {}
+    proxy_connect_header: dict[Text, Many[Secret]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_proxy(self) -> ProxyConfig:
@@ -138,10 +142,10 @@ class OAuth2(ProxyConfig):
     signature_algorithm: Text = ""
     iss: Text = ""
     audience: Text = ""
-    claims: dict[Text, Any] = {}
+    claims: dict[Text, Any] = Field(default_factory=dict)
     scopes: Many[Text] = ()
     token_url: Text = ""
-    endpoint_params: Texts = {}
+    endpoint_params: Texts = Field(default_factory=dict)
     tls_config: TlsConfig | None = None
 
     @model_validator(mode="after")
@@ -198,7 +202,7 @@ class HttpConfig(ProxyConfig):
     tls_config: TlsConfig | None = None
     follow_redirects: Flag = True
     enable_http2: Flag = True
-    http_headers: Headers = {}
+    http_headers: Headers = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_credential(self) -> HttpConfig:
@@ -213,6 +217,9 @@ class HttpConfig(ProxyConfig):
         """Keys that name a secret of a secret manager: there is none here."""
         parts = {"basic_auth": self.basic_auth, "authorization": self.authorization, "oauth2": self.oauth2}
         found = {f"{key}.{name}": value for key, part in parts.items() if part for name, value in part}
-        for key, tls in (("tls_config", self.tls_config), ("oauth2.tls_config", self.oauth2 and self.oauth2.tls_config)):
+        for key, tls in (
+            ("tls_config", self.tls_config),
+            ("oauth2.tls_config", self.oauth2 and self.oauth2.tls_config),
+        ):
             found |= {f"{key}.{name}": value for name, value in tls or ()}
         return [name for name, value in found.items() if name.endswith("_ref") and value]

@@ -5,7 +5,7 @@ The other types stand in `receivers_sent` (sent as well) and `receivers_unsent` 
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from alerting import receivers_sent, receivers_unsent
 from alerting.fields import (
@@ -20,7 +20,6 @@ from alerting.fields import (
     SecretUrl,
     Text,
     Texts,
-    Url,
     at_most_one,
     one_of,
 )
@@ -158,7 +157,7 @@ class Receiver(GoModel):
     """A named set of ways to tell somebody."""
 
     name: Text = ""
-    labels: Texts = {}
+    labels: Texts = Field(default_factory=dict)
     slack_configs: Many[SlackConfig] = ()
     webhook_configs: Many[WebhookConfig] = ()
     pagerduty_configs: Many[receivers_sent.PagerdutyConfig] = ()
@@ -193,5 +192,7 @@ class Receiver(GoModel):
     def unsent(self) -> dict[str, int]:
         """The receiver types this receiver names that are not sent, and how many entries there are of each."""
         return {
-            name: len(many) for name, many in self.entries().items() if type(many[0]).__module__ == receivers_unsent.__name__
+            name: len(many)
+            for name, many in self.entries().items()
+            if type(many[0]).__module__ == receivers_unsent.__name__
         }

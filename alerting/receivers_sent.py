@@ -52,7 +52,7 @@ class PagerdutyConfig(GoModel):
     client: Text = '{{ template "pagerduty.default.client" . }}'
     client_url: Text = '{{ template "pagerduty.default.clientURL" . }}'
     description: Text = '{{ template "pagerduty.default.description" .}}'
-    details: dict[Text, Anything] = {}
+    details: dict[Text, Anything] = Field(default_factory=dict)
     images: Many[PagerdutyImage] = ()
     links: Many[PagerdutyLink] = ()
     source: Text = ""
@@ -100,7 +100,7 @@ class OpsgenieConfig(GoModel):
     message: Text = '{{ template "opsgenie.default.message" . }}'
     description: Text = '{{ template "opsgenie.default.description" . }}'
     source: Text = '{{ template "opsgenie.default.source" . }}'
-    details: Texts = {}
+    details: Texts = Field(default_factory=dict)
     entity: Text = ""
     responders: Many[OpsgenieResponder] = ()
     actions: Text = ""
@@ -162,7 +162,7 @@ class EmailConfig(GoModel):
     auth_secret: Secret = None
     auth_secret_file: File = None
     auth_identity: Text = ""
-    headers: Annotated[Texts, AfterValidator(_canonical)] = {}
+    headers: Annotated[Texts, AfterValidator(_canonical)] = Field(default_factory=dict)
     html: Text = '{{ template "email.default.html" . }}'
     text: Text = ""
     require_tls: Flag | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from alerting.fields import (
     Anything,
@@ -12,6 +12,7 @@ from alerting.fields import (
     File,
     Flag,
     GoDurationMs,
+    GoDurationTextMs,
     Many,
     Number,
     Secret,
@@ -102,7 +103,7 @@ class JiraConfig(GoModel):
     resolve_transition: Text = ""
     wont_fix_resolution: Text = ""
     reopen_duration: DurationMs = 0
-    fields: dict[Text, Anything] = {}
+    fields: dict[Text, Anything] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _complete(self) -> JiraConfig:
@@ -202,9 +203,9 @@ class PushoverConfig(GoModel):
     device: Text = ""
     sound: Text = ""
     priority: Text = ""
-    retry: GoDurationMs = 60_000
-    expire: GoDurationMs = 3_600_000
-    ttl: GoDurationMs = 0
+    retry: GoDurationTextMs = 60_000
+    expire: GoDurationTextMs = 3_600_000
+    ttl: GoDurationTextMs = 0
     html: Flag = False
     monospace: Flag = False
 
@@ -300,7 +301,7 @@ class SnsConfig(GoModel):
     target_arn: Text = ""
     subject: Text = ""
     message: Text = ""
-    attributes: Texts = {}
+    attributes: Texts = Field(default_factory=dict)
     use_aws_http_client: Flag = False
 
     @model_validator(mode="after")
@@ -346,7 +347,7 @@ class VictoropsConfig(GoModel):
     state_message: Text = ""
     entity_display_name: Text = ""
     monitoring_tool: Text = ""
-    custom_fields: Texts = {}
+    custom_fields: Texts = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _sensible(self) -> VictoropsConfig:

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from alerting.notify.base import Notification, common_pairs
-from alerting.notify.http import HttpSender, SecretAddress
+from alerting.notify.http import HttpSender
+from alerting.notify.secrets import SecretAddress
 from alerting.receivers import WebhookConfig
 from app.alert import Alert
 

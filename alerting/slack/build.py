@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from alerting.config import GlobalConfig
 from alerting.notify.base import Notifier, NotifyError
-from alerting.notify.http import HttpSender, SecretAddress, read_secret_file
+from alerting.notify.http import HttpSender
+from alerting.notify.secrets import SecretAddress, read_secret_file
 from alerting.receivers import POST_MESSAGE, SlackConfig
 from alerting.slack.api import METHOD, SlackApi
 from alerting.slack.bot import SlackBot

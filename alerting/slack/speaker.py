@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from alerting.notify.base import NotifyError
-from alerting.notify.http import HttpSender, read_secret_file
+from alerting.notify.http import HttpSender
+from alerting.notify.secrets import read_secret_file
 from alerting.slack.api import SlackApi, check_webhook
 from alerting.slack.pace import Pacer
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from alerting.notify.base import Notification, NotifyError
-from alerting.notify.http import HttpSender, SecretAddress
+from alerting.notify.http import HttpSender
+from alerting.notify.secrets import SecretAddress
 from alerting.slack.api import check_webhook, count_error
 from alerting.slack.errors import ERRORS, SlackError
 from alerting.slack.extras import NOTHING, Extras

@@ -38,7 +38,23 @@ def test_forms(text: str, told: list[str]) -> None:
     assert [str(m) for m in parse_matchers(text)] == told
 
 
-@pytest.mark.parametrize("text", ["a", "=b", "1a=b c", "{{a=b}", '"a"="b"c', r'"\xff"=a', r'"\u12"=a', 'a="b', 'a=b"c', 'a="b"c"', 'a=~"("', "a=b,,c=d"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "=b",
+        "1a=b c",
+        "{{a=b}",
+        '"a"="b"c',
+        r'"\xff"=a',
+        r'"\u12"=a',
+        'a="b',
+        'a=b"c',
+        'a="b"c"',
+        'a=~"("',
+        "a=b,,c=d",
+    ],
+)
 def test_what_is_none(text: str) -> None:
     """A text that is no matcher is refused."""
     with pytest.raises(ValueError, match=r"matcher|regular expression|expected|invalid"):
