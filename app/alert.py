@@ -25,6 +25,8 @@ class Alert:
     generator_url: str = ""
     facts: dict[str, object] = field(default_factory=dict, compare=False)
     """Numbers for a richer message (burn rates, budget), never part of the identity."""
+    ends_by_timeout: bool = field(default=False, compare=False)
+    """Whether `ends_at` is only when its sender would have fallen silent: any other end goes before it."""
 
     @property
     def name(self) -> str:

@@ -45,6 +45,22 @@ ALERT_NOTIFICATIONS = Counter(
     ["integration", "result"],
     registry=REGISTRY,
 )
+ALERT_MAYBE_DOUBLED = Counter(
+    "watchhouse_alert_notifications_maybe_doubled",
+    "Messages sent once more because the receiver's answer to an earlier attempt was never seen.",
+    ["integration"],
+    registry=REGISTRY,
+)
+ALERT_SUPPRESSED = Counter(
+    "watchhouse_alert_notifications_suppressed",
+    "Alerts left out of notifications, by reason: inhibition, mute, silence.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ALERT_PEERS = Gauge(
+    "watchhouse_alert_peers", "Other instances of the alert manager on the same store.", registry=REGISTRY
+)
+SILENCES = Gauge("watchhouse_silences", "Silences by state.", ["state"], registry=REGISTRY)
 ALERT_STATE_FAILURES = Counter(
     "watchhouse_alert_state_failures", "Writes of alert state that failed and are tried again.", registry=REGISTRY
 )

@@ -109,7 +109,9 @@ def _counts(query: Query, window_ms: int, group: Labels, ask: Ask) -> Counts | N
     if inner is None:
         return None
     wanted = set(group)
-    return [(labels, value) for labels, value in ask(inner) if wanted <= set(labels) and math.isfinite(value) and value > 0]
+    return [
+        (labels, value) for labels, value in ask(inner) if wanted <= set(labels) and math.isfinite(value) and value > 0
+    ]
 
 
 def _rest(total: Counts, good: Counts) -> Counts:

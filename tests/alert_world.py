@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from alerting.config import AlertmanagerConfig, parse_alertmanager
 from alerting.manager.manager import AlertManager
 from alerting.notify.base import Notification, Notifier, NotifyError
@@ -82,23 +84,32 @@ class MemoryStore:
         self.documents: dict[str, dict[str, Any]] = {}
         self.broken = False
         self.writes = 0
+        self._log: list[tuple[str, str, Any, int]] = []
 
-    def put(self, kind: str, documents: Mapping[str, Any]) -> None:
-        self._write()
-        self.documents.setdefault(kind, {}).update(documents)
-
-    def delete(self, kind: str, keys: Sequence[str]) -> None:
-        self._write()
-        for key in keys:
-            self.documents.get(kind, {}).pop(key, None)
+    def write(self, changes: Mapping[tuple[str, str], Any]) -> int:
+        if self.broken:
+            raise StoreUnavailable("the store is away")
+        self.writes += 1
+        for (kind, key), value in changes.items():
+            plain = orjson.loads(orjson.dumps(value))
+            self._log.append((kind, key, plain, self.writes))
+            documents = self.documents.setdefault(kind, {})
+            if value is None:
+                documents.pop(key, None)
+            else:
+                documents[key] = plain
+        return self.writes
 
     def get_all(self, kind: str) -> dict[str, Any]:
         return dict(self.documents.get(kind, {}))
 
-    def _write(self) -> None:
-        if self.broken:
-            raise StoreUnavailable("the store is away")
-        self.writes += 1
+    def get(self, kind: str, keys: Sequence[str]) -> dict[str, Any]:
+        found = self.documents.get(kind, {})
+        return {key: found[key] for key in keys if key in found}
+
+    def changed(self, kinds: Sequence[str], since: int) -> list[tuple[str, str, Any, int]]:
+        newest = {(kind, key): (kind, key, value, at) for kind, key, value, at in self._log if at > since}
+        return sorted((c for c in newest.values() if c[0] in kinds), key=lambda change: change[3])
 
 
 class Recorder:

@@ -35,12 +35,11 @@ class Inhibitor:
         self._indexed = -1
 
     def inhibited_by(self, labels: Labels, now: datetime) -> list[str]:
-        """Fingerprints of firing alerts that inhibit this label set, at most one for a rule."""
+        """The fingerprint of a firing alert that inhibits this label set, by the first rule that has one."""
         if not self._rules:
             return []
         self._refresh()
         mapping = dict(labels)
-        found = []
         for rule in self._rules:
             if not _all(rule.target, mapping):
                 continue
@@ -48,9 +47,8 @@ class Inhibitor:
             both = _all(rule.source, mapping)
             for alert, also_target in rule.sources.get(rule.key(mapping), ()):
                 if not alert.resolved_at(now) and not (both and also_target):
-                    found.append(alert.fingerprint)
-                    break
-        return found
+                    return [alert.fingerprint]
+        return []
 
     def _refresh(self) -> None:
         if self._indexed == self._table.version:

@@ -30,6 +30,8 @@ class RouteNode:
     group_interval_ms: int
     repeat_interval_ms: int
     goes_on: bool
+    mute_time_intervals: tuple[str, ...] = ()
+    active_time_intervals: tuple[str, ...] = ()
     children: list[RouteNode] = field(default_factory=list)
 
     def match(self, labels: Mapping[str, str]) -> list[RouteNode]:
@@ -78,6 +80,9 @@ def _node(route: Route, parent: RouteNode) -> RouteNode:
         group_interval_ms=route.group_interval or parent.group_interval_ms,
         repeat_interval_ms=route.repeat_interval or parent.repeat_interval_ms,
         goes_on=route.continue_,
+        # these two are not inherited
+        mute_time_intervals=tuple(route.mute_time_intervals),
+        active_time_intervals=tuple(route.active_time_intervals),
     )
     node.children.extend(_node(child, node) for child in route.routes)
     return node

@@ -1,8 +1,9 @@
-"""The way of a notification through small steps: inhibit, then for each notifier deduplicate, send and record."""
+"""The way of a notification to one notifier in small steps: wait, deduplicate, claim, send, record."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +12,13 @@ from typing import Protocol, get_args
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from alerting.manager.claims import Claims
 from alerting.manager.clock import Clock
-from alerting.manager.inhibit import Inhibitor
-from alerting.manager.nflog import NotificationLog, needs_telling
+from alerting.manager.nflog import NotificationLog, Why, why_told
+from alerting.manager.peers import Peers
 from alerting.notify.base import Notification, Notifier, NotifyError, Reason
 from app.errors import StoreError
-from app.telemetry import ALERT_NOTIFICATIONS, ALERT_STATE_FAILURES
+from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_FAILURES
 
 log = logging.getLogger(__name__)
 
@@ -33,26 +35,52 @@ class Stage(Protocol):
         """Runs the step. Raises NotifyError when the notification cannot be delivered now."""
 
 
-async def run_stages(stages: Sequence[Stage], notification: Notification) -> None:
-    """Runs the steps in order, until one says that nothing is left. Raises NotifyError."""
+async def run_stages(stages: Sequence[Stage], notification: Notification) -> Notification | None:
+    """Runs the steps in order, until one says that nothing is left: None. Raises NotifyError."""
     current: Notification | None = notification
     for stage in stages:
         if current is None:
-            return
+            return None
         current = await stage(current)
+    return current
 
 
 @dataclass(slots=True)
-class InhibitStage:
-    """Takes inhibited alerts out."""
+class WaitStage:
+    """Lets other instances tell first, and learns what they told."""
 
-    inhibitor: Inhibitor
+    nflog: NotificationLog
+    key: str
+    peers: Peers
+    clock: Clock
+    stopping: asyncio.Event
 
     async def __call__(self, notification: Notification) -> Notification | None:
         """As `Stage`."""
-        now = notification.now
-        left = tuple(a for a in notification.alerts if not self.inhibitor.inhibited_by(a.labels, now))
-        return replace(notification, alerts=left) if left else None
+        if not self.peers.others():
+            return notification
+        delay = self.peers.delay()
+        if delay:
+            await self.clock.wait(self.clock.now() + delay, self.stopping)
+            if self.stopping.is_set():
+                raise NotifyError("the service stops", "stopped", retry=False)
+        await self._refresh(notification)
+        return notification
+
+    async def _refresh(self, notification: Notification) -> None:
+        key = log_key(self.key, notification)
+        while self.peers.others():
+            try:
+                await self.nflog.refresh(key)
+                return
+            except StoreError as error:
+                ALERT_STATE_FAILURES.inc()
+                log.warning("it cannot be read what other instances told of %s: %s", key, error)
+                later = self.clock.now() + timedelta(seconds=1)
+                # the first tells all the same; the others while there is time, since it most likely did
+                if not self.peers.position() or self.stopping.is_set() or later >= notification.deadline:
+                    return
+                await self.clock.wait(later, self.stopping)
 
 
 @dataclass(slots=True)
@@ -66,17 +94,47 @@ class DedupStage:
     async def __call__(self, notification: Notification) -> Notification | None:
         """As `Stage`. What is news gets the memory of what was told before."""
         entry = self.nflog.get(log_key(self.key, notification))
-        news = needs_telling(
-            entry,
+        if self.why(notification) is None:
+            return None
+        return replace(notification, memory=entry.memory) if entry else notification
+
+    def why(self, notification: Notification) -> Why | None:
+        """Why the receiver should be told, None when it should not."""
+        return why_told(
+            self.nflog.get(log_key(self.key, notification)),
             frozenset(a.fingerprint for a in notification.firing),
             frozenset(a.fingerprint for a in notification.told(send_resolved=True) if a.resolved_at(notification.now)),
             send_resolved=self.send_resolved,
             repeat_interval_ms=notification.repeat_interval_ms,
             now=notification.now,
         )
-        if not news:
-            return None
-        return replace(notification, memory=entry.memory) if entry else notification
+
+
+@dataclass(slots=True)
+class ClaimedStages:
+    """Runs stages while this instance alone may send. The claim stands until RecordStage writes what was told."""
+
+    claims: Claims
+    key: str
+    nflog: NotificationLog
+    peers: Peers
+    stages: Sequence[Stage]
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """As `Stage`."""
+        key = log_key(self.key, notification)
+        await self.claims.take(key, notification.deadline)
+        try:
+            if self.peers.others():
+                with contextlib.suppress(StoreError):  # the claim was written a moment ago; told twice is better
+                    await self.nflog.refresh(key)
+            left = await run_stages(self.stages, notification)
+        except NotifyError:
+            await self.claims.give_up(key)
+            raise
+        if left is None:
+            await self.claims.give_up(key)
+        return left
 
 
 @dataclass(slots=True)
@@ -86,6 +144,8 @@ class SendStage:
     notifier: Notifier
     clock: Clock
     stopping: asyncio.Event
+    claims: Claims
+    key: str
     _last_error: dict[str, str] = field(default_factory=dict)
 
     async def __call__(self, notification: Notification) -> Notification | None:
@@ -106,6 +166,8 @@ class SendStage:
         except NotifyError as error:
             ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
             self._tell(notification, error)
+            if error.maybe_taken:
+                self.claims.lost_sight(log_key(self.key, notification))
             raise
         ALERT_NOTIFICATIONS.labels(integration, "sent").inc()
         if self._last_error.pop(notification.group_key, None):
@@ -144,12 +206,18 @@ class RecordStage:
     """Notes what the receiver was told. It comes after the receiver's answer: told twice is better than never."""
 
     nflog: NotificationLog
+    claims: Claims
     key: str
+    notifier: Notifier
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`."""
+        """As `Stage`. Counts a message that may have been the second of its kind."""
+        key = log_key(self.key, notification)
+        if self.claims.unsure(key) and notification.told(send_resolved=self.notifier.send_resolved):
+            ALERT_MAYBE_DOUBLED.labels(self.notifier.integration).inc()
+            log.warning("%s may have been sent before: the answer to an earlier attempt was never seen", key)
         try:
-            await self.nflog.record(log_key(self.key, notification), notification)
+            await self.nflog.record(key, notification, self.claims.done(key))
         except StoreError as error:
             # the note holds in memory and is written with the next one
             ALERT_STATE_FAILURES.inc()

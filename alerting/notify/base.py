@@ -18,11 +18,21 @@ Reason = Literal["rate_limited", "server_error", "timeout", "unreachable", "reje
 class NotifyError(WatchhouseError):
     """One attempt to notify failed. `retry` says whether the same message may get through later.
 
-    The text never holds a URL, a token or a header: it is logged as it is.
+    `maybe_taken` says that the message may have arrived: it was on its way, and no answer was seen. The
+    text never holds a URL, a token or a header: it is logged as it is.
     """
 
-    def __init__(self, message: str, reason: Reason, *, retry: bool, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        reason: Reason,
+        *,
+        retry: bool,
+        retry_after_s: float | None = None,
+        maybe_taken: bool | None = None,
+    ) -> None:
         super().__init__(message)
+        self.maybe_taken = reason == "timeout" if maybe_taken is None else maybe_taken
         self.reason: Reason = reason
         self.retry = retry
         self.retry_after_s = retry_after_s

@@ -58,14 +58,18 @@ class HttpSender:
                 extensions=self._extensions(),
             )
         except httpx.TimeoutException as error:
-            raise NotifyError(f"no answer in time ({type(error).__name__})", "timeout", retry=True) from None
+            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            said = f"no answer in time ({type(error).__name__})"
+            raise NotifyError(said, "timeout", retry=True, maybe_taken=not unsent) from None
         except (httpx.InvalidURL, ValueError):
             raise NotifyError("not a URL", "misconfigured", retry=False) from None
         except httpx.UnsupportedProtocol:
             raise NotifyError("not an http:// or https:// URL", "misconfigured", retry=False) from None
         except httpx.HTTPError as error:
             # the text of the error may name the host; its kind says enough
-            raise NotifyError(f"no connection ({type(error).__name__})", "unreachable", retry=True) from None
+            lost = isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
+            said = f"no connection ({type(error).__name__})"
+            raise NotifyError(said, "unreachable", retry=True, maybe_taken=lost) from None
         finally:
             _quiet.reset(token)
         if response.status_code == 401 and self._tokens:

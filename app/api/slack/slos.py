@@ -114,7 +114,9 @@ def _view(status: SloStatus) -> SloView:
 def _gone_in_ms(status: SloStatus) -> int | None:
     """Until the budget is used up at the rate of the alert that fires; None while none does."""
     left = _finite(status.budget.left)
-    burns = [one.conditions[one.condition].burns for one in status.alerts if one.firing and one.fires and one.condition >= 0]
+    burns = [
+        one.conditions[one.condition].burns for one in status.alerts if one.firing and one.fires and one.condition >= 0
+    ]
     fastest = max((burn[0] for burn in burns if burn), default=0.0)
     # of a budget that is spent nothing is to come
     return None if left is None or left <= 0 else exhausted_in_ms(left, fastest, status.spec.period.length_ms)

@@ -142,4 +142,3 @@ def _quoted(text: str) -> str:
 
 def _ns(at: datetime) -> int:
     return int(at.timestamp() * 1_000_000_000)
-
