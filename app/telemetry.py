@@ -65,11 +65,6 @@ ALERT_STATE_FAILURES = Counter(
     "watchhouse_alert_state_failures", "Writes of alert state that failed and are tried again.", registry=REGISTRY
 )
 SLACK_ERRORS = Counter("watchhouse_slack_errors", "Refusals by Slack, by its own word.", ["error"], registry=REGISTRY)
-SLACK_DOUBLED = Counter(
-    "watchhouse_slack_perhaps_doubled",
-    "Messages posted again though the answer to an earlier attempt was never seen and could not be looked up.",
-    registry=REGISTRY,
-)
 SLACK_PLAIN = Counter(
     "watchhouse_slack_plain_text", "Messages that Slack took as plain text only, as it refused the blocks.",
     registry=REGISTRY,

@@ -18,10 +18,9 @@ from alerting.slack.room import SlackRoom
 from alerting.slack.state import GroupState
 from alerting.slack.thread import Reply, Told, replies
 from alerting.slack.words import Words
-from app.telemetry import SLACK_DOUBLED, SLACK_PLAIN
+from app.telemetry import SLACK_PLAIN
 
 _DRAW_AGAIN_S = 300.0
-_UNSEEN = ("timeout", "server_error", "unreachable")
 _MOST_FINGERPRINTS = 100
 
 
@@ -64,7 +63,6 @@ class SlackBot:
     async def close(self) -> None:
         """As `Notifier.close`."""
         await self._api.close()
-        self._room.close()
 
     async def _reported(self, notification: Notification, *, pings: bool) -> Mapping[str, str] | None:
         attempt = self._attempts.setdefault(notification.group_key, _Attempt(secrets.token_hex(8)))
@@ -106,14 +104,11 @@ class SlackBot:
         if not channel:
             raise NotifyError("slack_configs has a token and no channel", "misconfigured", retry=False)
         payload, told = await self._payload(notification, state, Told(channel, "", state.state))
-        if attempt.unseen:
-            SLACK_DOUBLED.inc()
-            attempt.unseen = False
         payload["metadata"] = self._metadata(notification, state, attempt.nonce)
         try:
             answer = await self._send("chat.postMessage", payload, notification, channel, posts=True)
         except NotifyError as error:
-            attempt.unseen = error.reason in _UNSEEN
+            attempt.unseen = _may_have_come(error)
             raise
         self._lookup.learn(channel, str(answer.get("channel", "")))
         told = replace(told, channel=str(answer.get("channel") or channel), ts=str(answer.get("ts", "")))
@@ -149,7 +144,7 @@ class SlackBot:
             try:
                 await self._send("chat.postMessage", payload, notification, told.channel, posts=True)
             except NotifyError as error:
-                if error.reason in _UNSEEN:
+                if _may_have_come(error):
                     self._met.discard(told.ts)
                 raise
             attempt.said.add(reply.key)
@@ -224,3 +219,8 @@ class SlackBot:
         if found is not None:
             attempt.unseen = False
         return found
+
+
+def _may_have_come(error: NotifyError) -> bool:
+    # a 500 says nothing about what was done before it
+    return error.maybe_taken or error.reason == "server_error"

@@ -16,10 +16,10 @@ from alerting.slack.api import METHOD, SlackApi
 from alerting.slack.bot import SlackBot
 from alerting.slack.room import SlackRoom
 from alerting.slack.webhook import SlackWebhook
-from alerting.slack.words import Words
+from alerting.slack.words import Expander, Words
 
 
-def slack_notifier(slack: SlackConfig, defaults: GlobalConfig, key: str, room: SlackRoom) -> Notifier:
+def slack_notifier(slack: SlackConfig, defaults: GlobalConfig, key: str, expand: Expander, room: SlackRoom) -> Notifier:
     """A notifier that follows its messages where there is a token, else one that posts to a webhook.
 
     A token is `app_token(_file)`, or the `http_config.authorization` of an `api_url` that ends in chat.postMessage.
@@ -27,7 +27,7 @@ def slack_notifier(slack: SlackConfig, defaults: GlobalConfig, key: str, room: S
     """
     sender = HttpSender(slack.http_config or defaults.http_config, slack.timeout)
     with_token = _with_global_token(slack, defaults)
-    words = Words(slack, room)
+    words = Words(slack, expand, room)
     if with_token.app_token is not None or with_token.app_token_file is not None:
         address = SecretAddress(slack.app_url or defaults.slack_app_url or SecretStr(POST_MESSAGE), None)
     elif slack.api_url is not None or slack.api_url_file is not None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
-from alerting.notify.base import Notification
 from alerting.slack.chart import ChartMaker, drawn_length
 from alerting.slack.extras import BurnDown, Look, Offender, Picture, SloSource, slo_id
 from alerting.slack.facts import slo_facts
@@ -27,13 +26,6 @@ _AFTER_START = timedelta(minutes=15)
 _MOST_SLOS = 2
 _USUAL_WINDOW_MS = 3_600_000
 T = TypeVar("T")
-
-
-class Expander(Protocol):
-    """Fills in the Go templates of a configuration."""
-
-    def __call__(self, template: str, notification: Notification) -> str:
-        """The text. Raises WatchhouseError."""
 
 
 class ChartUrls(Protocol):
@@ -59,7 +51,6 @@ class SlackRoom:
         self,
         look: Look | None = None,
         *,
-        expand: Expander,
         slos: SloSource | None = None,
         chart_urls: ChartUrls | None = None,
         charts: bool = True,
@@ -67,7 +58,6 @@ class SlackRoom:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.look = look or Look()
-        self.expand = expand
         self.slos = slos
         self.chart_urls = chart_urls
         self.charts = charts

@@ -17,7 +17,7 @@ from alerting.slack.legacy import as_go
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import GroupState
 from alerting.slack.words import Words
-from app.telemetry import SLACK_DOUBLED, SLACK_PLAIN
+from app.telemetry import SLACK_PLAIN
 
 
 class SlackWebhook:
@@ -32,7 +32,6 @@ class SlackWebhook:
         self._address = address
         self._sender = sender
         self._room = room
-        self._unseen: set[str] = set()
 
     async def notify(self, notification: Notification) -> Mapping[str, str] | None:
         """Posts one message. Raises NotifyError."""
@@ -41,17 +40,13 @@ class SlackWebhook:
         except NotifyError as error:
             if not error.retry:
                 self._room.troubles[self._key] = str(error)
-            if error.reason in ("timeout", "server_error", "unreachable"):
-                self._unseen.add(notification.group_key)
             raise
-        self._unseen.discard(notification.group_key)
         self._room.troubles.pop(self._key, None)
         return None
 
     async def close(self) -> None:
         """As `Notifier.close`."""
         await self._sender.close()
-        self._room.close()
 
     async def _notify(self, notification: Notification) -> None:
         url = self._address.read()
@@ -63,10 +58,6 @@ class SlackWebhook:
         group = group_id(self._key, notification.group_key)
         payload = self._words.payload(notification, extras, group=group)
         await pacer.turn("", left_s)
-        if notification.group_key in self._unseen:
-            # whether the attempt before arrived cannot be asked
-            SLACK_DOUBLED.inc()
-            self._unseen.discard(notification.group_key)
         try:
             await self._post(url, payload)
         except SlackError as error:

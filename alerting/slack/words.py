@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from alerting.notify.base import Notification, NotifyError
@@ -15,11 +16,16 @@ from alerting.slack.state import GroupState
 from app.errors import WatchhouseError
 
 
+Expander = Callable[[str, Notification], str]
+"""Fills in the Go templates of a configuration. Raises WatchhouseError."""
+
+
 class Words:
     """Makes the messages of one `slack_configs` entry."""
 
-    def __init__(self, config: SlackConfig, room: SlackRoom) -> None:
+    def __init__(self, config: SlackConfig, expand: Expander, room: SlackRoom) -> None:
         self.config = config
+        self._expand = expand
         self.own = is_own(config)
         """Whether the message is the user's: then nothing is to be found out for it."""
         self._room = room
@@ -55,6 +61,6 @@ class Words:
         if "{{" not in template:
             return template
         try:
-            return self._room.expand(template, notification)
+            return self._expand(template, notification)
         except WatchhouseError as error:
             raise NotifyError(f"a template of slack_configs fails: {error}", "misconfigured", retry=False) from None
