@@ -211,11 +211,22 @@ class Files(StrictModel):
     files: tuple[str, ...] = ()
 
 
+class SilenceLimits(StrictModel):
+    """How many silences are kept, expired ones among them, how large one may be, and how long after its end."""
+
+    retention: DurationMs = 120 * 3_600_000
+    max_silences: int = Field(10_000, ge=1)
+    max_bytes: int = Field(65_536, ge=256)
+
+
 class Alerting(StrictModel):
     """The Alertmanager file, and where links in messages lead."""
 
     config: Path | None = None
     external_url: str | None = None
+    peer_timeout: DurationMs = 15_000
+    """How long one instance waits for the one before it to tell, where several share a store."""
+    silences: SilenceLimits = SilenceLimits()
 
 
 class GrafanaLinks(StrictModel):

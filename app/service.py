@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -14,8 +15,10 @@ from fastapi import APIRouter
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
 from alerting.config_notices import notices
-from alerting.manager.manager import AlertManager
+from alerting.manager.manager import AlertManager, Sharing
+from alerting.manager.silences import Limits
 from alerting.notify.build import build_notifiers
+from app.api.alerting import alerting_router
 from app.api.alertmanager import alertmanager_router
 from app.api.clickhouse import clickhouse_router
 from app.api.fluentbit import fluentbit_router
@@ -177,6 +180,7 @@ class Service:
                 otlp,
                 slo_router(self.slos, gate, limits, lambda: self._loaded.slos.windows),
                 alertmanager_router(self.alerts),
+                alerting_router(self.alerts),
                 self.slack.router(lambda: self.alerts, logql, gate, lambda: asyncio.to_thread(self._checks, pool)),
             ],
             {("POST", "/api/v1/write"): remote_write_endpoint(writer, limits, config.store.retention.metrics)},
@@ -212,7 +216,18 @@ class Service:
         for notice in notices(alertmanager):
             log.warning("alerting.config: %s", notice)
         notifiers = build_notifiers(alertmanager, external_url=url, slack=self.slack.room)
-        self.alerts = AlertManager(alertmanager, state, notifiers, external_url=url)
+        # others can reach the store of a server, and an embedded one that is served for writing
+        shared = not pool.embedded or self.config.store.http_writable
+        sharing = Sharing(shared, self.config.alerting.peer_timeout / 1000)
+        limits = self.config.alerting.silences
+        self.alerts = AlertManager(
+            alertmanager,
+            state,
+            notifiers,
+            external_url=url,
+            silence_limits=Limits(timedelta(milliseconds=limits.retention), limits.max_silences, limits.max_bytes),
+            sharing=sharing,
+        )
         await self._started("alert manager", self.alerts)
         self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)

@@ -37,6 +37,12 @@ SCRAPES = Counter(
 REQUEST_SECONDS = Histogram(
     "watchhouse_http_request_seconds", "Time to answer HTTP requests.", ["route", "code"], registry=REGISTRY
 )
+ALERTMANAGER_BUILD_INFO = Gauge(
+    "alertmanager_build_info",
+    "1; the version of Alertmanager's API that is answered at /api/v2, where karma looks for it.",
+    ["version"],
+    registry=REGISTRY,
+)
 ALERTS = Gauge("watchhouse_alerts", "Alerts known to the alert manager.", registry=REGISTRY)
 ALERT_GROUPS = Gauge("watchhouse_alert_groups", "Groups of alerts that are notified about.", registry=REGISTRY)
 ALERT_NOTIFICATIONS = Counter(

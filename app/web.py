@@ -26,6 +26,7 @@ _INGEST = ("/api/v1/write", "/loki/api/v1/push", "/fluentbit/", "/v1/")
 _ADMIN = ("/-/reload",)
 _ENDS_QUERIES = "/api/v1/status/active_queries/"
 _MAINTENANCE = "/api/v1/slos/maintenance"
+_SILENCES = ("/api/v2/silence", "/api/v1/silences/", "/api/v1/alerts/acknowledge")
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -188,7 +189,8 @@ def role_for(method: str, path: str) -> Role:
         return "ingest"
     ends_query = method == "DELETE" and path.startswith(_ENDS_QUERIES)
     maintains = method not in ("GET", "HEAD") and (path == _MAINTENANCE or path.startswith(f"{_MAINTENANCE}/"))
-    return "admin" if ends_query or maintains or path.startswith(_ADMIN) else "query"
+    silences = method not in ("GET", "HEAD") and path.startswith(_SILENCES)
+    return "admin" if ends_query or maintains or silences or path.startswith(_ADMIN) else "query"
 
 
 async def _answer(request: Request, error: Exception) -> Response:

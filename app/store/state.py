@@ -71,7 +71,8 @@ class StateStore:
         """What was written to some kinds after a version, in order; of each document the newest."""
         rows = self._pool.query(
             "SELECT kind, key, argMax(value, version) AS newest, max(version) AS at FROM state"
-            " WHERE kind IN {kinds:Array(String)} AND version > {since:UInt64} GROUP BY kind, key ORDER BY at, kind, key",
+            " WHERE kind IN {kinds:Array(String)} AND version > {since:UInt64}"
+            " GROUP BY kind, key ORDER BY at, kind, key",
             {"kinds": list(kinds), "since": since},
         )
         # a document that was forgotten is written as null
