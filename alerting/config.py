@@ -275,15 +275,16 @@ class AlertmanagerConfig(GoModel):
         """The files of one entry of `templates`, which may have wildcards."""
         return [Path(path) for path in sorted(glob.glob(pattern))]
 
-    def template_texts(self) -> list[tuple[str, str]]:
-        """File name and text of every file that `templates` names, in Alertmanager's order.
+    def template_texts(self) -> list[tuple[Path, str]]:
+        """Path and text of every file that `templates` names, in Alertmanager's order.
 
         Raises ConfigError naming what cannot be read.
         """
-        found, problems = [], []
+        found: list[tuple[Path, str]] = []
+        problems: list[Problem] = []
         for path in (path for pattern in self.templates for path in self.template_files(pattern)):
             try:
-                found.append((path.name, path.read_text(encoding="utf-8")))
+                found.append((path, path.read_text(encoding="utf-8")))
             except (OSError, UnicodeDecodeError) as error:
                 problems.append(Problem(str(path), None, "", f"cannot be read: {type(error).__name__}"))
         if problems:

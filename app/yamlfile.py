@@ -6,8 +6,10 @@ Every file people give us goes through `load_model`: configuration, scrape files
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,12 +96,25 @@ class Written(str):
 
 
 def plain(data: Any) -> Any:
-    """The data with every `Written` as its value."""
+    """The data with every `Written` as its value, dates as texts."""
     if isinstance(data, dict):
         return {plain(key): plain(value) for key, value in data.items()}
     if isinstance(data, list):
         return [plain(item) for item in data]
-    return data.value if isinstance(data, Written) else data
+    if isinstance(data, Written):
+        return str(data) if isinstance(data.value, date) else data.value
+    return data
+
+
+def value_of(text: str) -> Any:
+    """What a program in Go takes a text for when it reads it as YAML. Raises ValueError when it is none."""
+    try:
+        return plain(_TextLoader(text).get_single_data())
+    except yaml.YAMLError as error:
+        raise ValueError("not YAML") from error
+
+
+_GO_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
 
 class _TextLoader(_Loader):
@@ -108,8 +123,11 @@ class _TextLoader(_Loader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """As `_Loader`; what is neither a text nor null becomes a `Written`."""
         value = super().construct_object(node, deep)
-        if not isinstance(node, yaml.ScalarNode) or value is None or isinstance(value, str | bytes):
+        if not isinstance(node, yaml.ScalarNode) or value is None or isinstance(value, bytes):
             return value
+        if isinstance(value, str):
+            number = node.style is None and _GO_FLOAT.fullmatch(node.value)
+            return Written.of(value, float(value)) if number else value
         if ":" in node.value and isinstance(value, int | float):
             return str(node.value)  # numbers to the base of 60 are YAML's, and not Go's
         return Written.of(node.value, value)

@@ -83,6 +83,11 @@ class Notification:
     """Alerts of the group that are not told now. They are not among `alerts`."""
     acknowledged: tuple[Acknowledgement, ...] = ()
     """Who looks after alerts of the group, told or suppressed."""
+    reason: str = "unknown"
+    """Why it is told now, in Alertmanager's words: `first notification`, `new alerts added`, `some alerts resolved`,
+    `all alerts resolved`, `repeat interval elapsed`."""
+    route_labels: Mapping[str, str] = field(default_factory=dict)
+    """The labels of the route and of those above it: templates."""
     memory: Mapping[str, str] = field(default_factory=dict)
     """What this notifier returned last for this group, across restarts; empty when it told nothing yet."""
 

@@ -79,10 +79,11 @@ def legacy_message(config: SlackConfig, expand: Expand) -> dict[str, Any]:
     }
 
 
-def addressed(config: SlackConfig, expand: Expand) -> dict[str, Any]:
-    """Where it goes and who it seems to come from."""
+def addressed(config: SlackConfig, expand: Expand, *, defaults: bool = True) -> dict[str, Any]:
+    """Where it goes and who it seems to come from; without `defaults`, from the app itself unless told otherwise."""
     texts = {
-        key: expand(getattr(config, key) or DEFAULTS.get(key, "")) for key in ("username", "icon_emoji", "icon_url")
+        key: expand(given(config, key) or (DEFAULTS[key] if defaults else ""))
+        for key in ("username", "icon_emoji", "icon_url")
     }
     return _present(channel=expand(config.channel), **texts, link_names=config.link_names)
 
