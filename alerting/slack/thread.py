@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast, get_args
 
+from alerting.notify.base import common_pairs
 from alerting.slack import mrkdwn
 from alerting.slack.facts import span
 from alerting.slack.rule_alert import label_codes, words_of
@@ -110,18 +111,18 @@ def replies(before: Told, now: GroupState, *, pings: bool) -> list[Reply]:
         return found
     if over:
         left = f"; {_still(now)}"
-        found.append(_reply("resolved", over, f"✅ {_names(over)} resolved{_after(over, now)}{left}"))
+        found.append(_reply("resolved", over, f"✅ {_names(over, now)} resolved{_after(over, now)}{left}"))
     if joined:
         pages = any(map(is_page, joined)) and now.state == "firing"
-        found.append(_reply("joined", joined, f"➕ {_more(joined)}{_names(joined)}", broadcast=pings and pages))
+        found.append(_reply("joined", joined, f"➕ {_more(joined)}{_names(joined, now)}", broadcast=pings and pages))
     if hushed:
         found.append(_reply("silenced", hushed, _silenced_words(now, hushed)))
     if back:
-        text = f"🔔 {_names(back)}: no longer silenced, still firing"
+        text = f"🔔 {_names(back, now)}: no longer silenced, still firing"
         found.append(_reply("unsilenced", back, text, broadcast=pings and any(map(is_page, back))))
     if answered:
         by = mrkdwn.escaped(now.acknowledged[answered[0].fingerprint].by, 100)
-        some = "" if len(answered) == len(now.alive) else f": {_names(answered)}"
+        some = "" if len(answered) == len(now.alive) else f": {_names(answered, now)}"
         found.append(_reply("acknowledged", answered, f"👀 {by} looks after it{some}"))
     if not found and pings and before.state == now.state and now.firing:
         age = span(max(0.0, (now.notification.now - now.began_at).total_seconds() * 1000))
@@ -145,7 +146,7 @@ def _over_words(now: GroupState) -> str:
 
 def _silenced_words(now: GroupState, hushed: Sequence[Alert]) -> str:
     one = next(one for one in now.quiet if one.alert is hushed[0])
-    what = "" if len(hushed) == len(now.alive) else f"{_names(hushed)}: "
+    what = "" if len(hushed) == len(now.alive) else f"{_names(hushed, now)}: "
     if one.by == "inhibition":
         return f"🔕 {what}inhibited by another alert"
     if one.by == "mute":
@@ -156,8 +157,11 @@ def _silenced_words(now: GroupState, hushed: Sequence[Alert]) -> str:
     return f"🔕 {what}silenced{by}{until}{comment}"
 
 
-def _names(alerts: Sequence[Alert]) -> str:
-    shared = set(alerts[0].labels).intersection(*(a.labels for a in alerts[1:])) if len(alerts) > 1 else set()
+def _names(alerts: Sequence[Alert], now: GroupState) -> str:
+    # what the whole group shares tells nothing
+    shared = set(now.notification.group_labels)
+    if len(now.alerts) > 1:
+        shared |= set(common_pairs([a.labels for a in now.alerts]))
     named: list[str] = []
     for alert in alerts[:_NAMED]:
         summary = words_of(alert)[0]

@@ -12,7 +12,7 @@ from alerting.standin.rules import Refusal, check_payload
 
 BOT_USER, BOT_ID, TEAM, APP = "U0BOT", "B0BOT", "T0TEAM", "A0APP"
 SCOPES = frozenset(
-    {"chat:write", "chat:write.customize", "files:write", "channels:history", "commands", "app_mentions:read"}
+    {"chat:write", "chat:write.customize", "files:write", "channels:history", "channels:read", "commands", "app_mentions:read"}
 )
 _MOST_HISTORY = 999
 
@@ -93,6 +93,7 @@ class Workspace:
             "chat.delete": ("chat:write", self._delete),
             "chat.postEphemeral": ("chat:write", self._post_ephemeral),
             "chat.getPermalink": ("", self._permalink),
+            "conversations.list": ("channels:read", self._list),
             "conversations.history": ("channels:history", self._history),
             "conversations.replies": ("channels:history", self._replies),
             "files.getUploadURLExternal": ("files:write", self._upload_url),
@@ -240,6 +241,15 @@ class Workspace:
             "channel": channel.id,
             "permalink": f"https://standin.slack.com/archives/{channel.id}/p{ts.replace('.', '')}",
         }
+
+    def _list(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = str(arguments.get("exclude_archived", "")) == "true"
+        shown = [
+            {"id": one.id, "name": one.name, "is_member": one.member, "is_archived": one.archived}
+            for one in self.channels.values()
+            if not (wanted and one.archived)
+        ]
+        return {"channels": shown, "response_metadata": {"next_cursor": ""}}
 
     def _history(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         channel = self._readable(arguments)
