@@ -87,6 +87,8 @@ class SlackBot:
         if before is None and (found := await self._posted_before(notification, attempt)):
             before = found
         if before is not None:
+            if not pings and before.says(state):
+                return before
             try:
                 told = attempt.told or await self._change(notification, state, before)
             except SlackError as error:
@@ -171,7 +173,7 @@ class SlackBot:
     async def _payload(
         self, notification: Notification, state: GroupState, before: Told
     ) -> tuple[dict[str, Any], Told]:
-        group = group_id(self._key, notification.group_key)
+        group = group_id(notification.receiver, notification.group_key)
         told = Told.of(state, before.channel, before.ts, file=before.file, drawn_at=before.drawn_at)
         if self._words.own:
             return self._words.payload(notification, group=group), told
@@ -215,7 +217,8 @@ class SlackBot:
         if not attempt.unseen and self._room.long_since_start(notification.now):
             return None
         group = group_id(self._key, notification.group_key)
-        found = await self._lookup.message(self._words.channel(notification), group, began_at)
+        channel = self._words.channel(notification)
+        found = await self._lookup.message(channel, group, began_at, fresh=attempt.unseen)
         if found is not None:
             attempt.unseen = False
         return found

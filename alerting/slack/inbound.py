@@ -17,7 +17,7 @@ from alerting.slack.commands import LINES, Answer, Commands, log_answer
 from alerting.slack.desk import LENGTHS, NotAllowed, Person, Rights, World, acknowledge, find_group, silence
 from alerting.slack.message import ACKNOWLEDGE, LOGS, SILENCE
 from alerting.slack.room import SlackRoom
-from alerting.slack.verify import NotFromSlack, Verifier
+from alerting.slack.verify import CameBefore, NotFromSlack, Verifier
 from app.errors import WatchhouseError
 from app.telemetry import SLACK_ANSWERED
 
@@ -100,6 +100,8 @@ class SlackInbound:
         try:
             self._verifier.check(headers, body)
         except NotFromSlack as error:
+            if isinstance(error, CameBefore) and handle == self._event and "x-slack-retry-num" in headers:
+                return Response(200)  # told once more, since our answer was late: nothing is to be done
             log.warning("a request that claims to come from Slack is refused: %s", error)
             SLACK_ANSWERED.labels("request", "refused").inc()
             return Response(401)

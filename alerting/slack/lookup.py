@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +21,7 @@ _ID = re.compile(r"[CDGU][A-Z0-9]{6,}")
 _MARGIN = timedelta(minutes=1)
 _PAGE = 200
 _MOST_PAGES = 10
+_GOOD_FOR_S = 10.0
 
 
 class Lookup:
@@ -27,21 +30,24 @@ class Lookup:
     def __init__(self, api: SlackApi) -> None:
         self._api = api
         self._ids: dict[str, str] = {}
+        self._read: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def learn(self, channel: str, its_id: str) -> None:
         """The id of a channel that is configured by name."""
         if its_id:
             self._ids[channel] = its_id
 
-    async def message(self, channel: str, group: str, since: datetime) -> Told | None:
-        """The newest message about a group that does not say it is over, posted since a time."""
+    async def message(self, channel: str, group: str, since: datetime, *, fresh: bool) -> Told | None:
+        """The newest message about a group, posted since a time and not yet over.
+
+        Unless it must be `fresh`, what was read a moment ago for another group is taken: many are asked for at start.
+        """
         its_id = await self._channel_id(channel)
         if not its_id:
             return None
-        arguments = {"oldest": f"{(since - _MARGIN).timestamp():.6f}", "limit": _PAGE, "include_all_metadata": "true"}
-        answer = await self._asked("conversations.history", {"channel": its_id, **arguments})
-        for message, payload in _of_event(answer, GROUP_EVENT):
-            if payload.get("group") == group:
+        oldest = (since - _MARGIN).timestamp()
+        for message, payload in _of_event(await self._history(its_id, fresh=fresh), GROUP_EVENT):
+            if payload.get("group") == group and float(message.get("ts", 0)) >= oldest:
                 if payload.get("state") == "resolved":
                     return None
                 firing = payload.get("firing")
@@ -54,6 +60,15 @@ class Lookup:
         arguments = {"channel": channel, "ts": ts, "limit": _PAGE, "include_all_metadata": "true"}
         answer = await self._asked("conversations.replies", arguments)
         return {str(payload.get("key", "")) for _, payload in _of_event(answer, REPLY_EVENT)}
+
+    async def _history(self, its_id: str, *, fresh: bool) -> dict[str, Any]:
+        now = time.monotonic()
+        read_at, answer = self._read.get(its_id, (-math.inf, {}))
+        if fresh or now - read_at > _GOOD_FOR_S:
+            arguments = {"channel": its_id, "limit": _PAGE, "include_all_metadata": "true"}
+            answer = await self._asked("conversations.history", arguments)
+            self._read[its_id] = time.monotonic(), answer
+        return answer
 
     async def _channel_id(self, channel: str) -> str:
         name = channel.removeprefix("#")

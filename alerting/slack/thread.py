@@ -30,6 +30,8 @@ class Told:
     firing: frozenset[str] = frozenset()
     quiet: frozenset[str] = frozenset()
     acknowledged: frozenset[str] = frozenset()
+    words: str = ""
+    """A digest of what it says of silences: until when, by whom."""
     file: str = ""
     """The id of the chart in it, and when it was drawn."""
     drawn_at: float = 0.0
@@ -44,6 +46,7 @@ class Told:
             frozenset(a.fingerprint for a in state.firing),
             frozenset(one.alert.fingerprint for one in state.quiet),
             frozenset(state.acknowledged),
+            _digest(*(f"{one.until}{one.author}{one.comment}" for one in state.quiet)) if state.quiet else "",
             file,
             drawn_at,
         )
@@ -63,8 +66,20 @@ class Told:
             drawn_at = 0.0
         known = cast(State, state if state in get_args(State) else "firing")
         return cls(
-            memory["channel"], memory["ts"], known, firing, quiet, acknowledged, memory.get("file", ""), drawn_at
+            memory["channel"],
+            memory["ts"],
+            known,
+            firing,
+            quiet,
+            acknowledged,
+            memory.get("words", ""),
+            memory.get("file", ""),
+            drawn_at,
         )
+
+    def says(self, state: GroupState) -> bool:
+        """Whether the message would say the same now, but for numbers that change all the time."""
+        return Told.of(state, self.channel, self.ts, file=self.file, drawn_at=self.drawn_at) == self
 
     def memory(self) -> dict[str, str]:
         """For the notification log."""
@@ -75,6 +90,7 @@ class Told:
             "firing": " ".join(sorted(self.firing)),
             "quiet": " ".join(sorted(self.quiet)),
             "acknowledged": " ".join(sorted(self.acknowledged)),
+            "words": self.words,
             "file": self.file,
             "drawn_at": f"{self.drawn_at:.0f}" if self.drawn_at else "",
         }
@@ -135,8 +151,11 @@ def _reply(
     kind: Kind, alerts: Sequence[Alert], text: str, *, broadcast: bool = False, at: datetime | None = None
 ) -> Reply:
     parts = sorted(f"{a.fingerprint}@{a.starts_at.timestamp()}" for a in alerts)
-    digest = hashlib.blake2b("|".join([kind, *parts, str(at or "")]).encode(), digest_size=10).hexdigest()
-    return Reply(kind, mrkdwn.fit_marked(text, REPLY_LIMIT), f"{kind}-{digest}", broadcast)
+    return Reply(kind, mrkdwn.fit_marked(text, REPLY_LIMIT), f"{kind}-{_digest(*parts, str(at or ''))}", broadcast)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("|".join(parts).encode(), digest_size=10).hexdigest()
 
 
 def _over_words(now: GroupState) -> str:

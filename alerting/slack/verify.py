@@ -20,6 +20,10 @@ class NotFromSlack(Exception):
     """A request that is not taken; the text says why, for the log."""
 
 
+class CameBefore(NotFromSlack):
+    """It is genuine, and was taken already."""
+
+
 class _At(Clock):
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -58,7 +62,7 @@ class Verifier:
         if int(sent_at) < self._started_s:
             raise NotFromSlack("it was signed before this process began")
         if signature in self._seen:
-            raise NotFromSlack("it came before")
+            raise CameBefore("it came before")
         self._remember(signature, now)
 
     def _remember(self, signature: str, now: float) -> None:

@@ -55,7 +55,7 @@ class SlackWebhook:
         pacer = self._room.pacer(workspace)
         left_s = max(0.0, (notification.deadline - notification.now).total_seconds())
         extras = NOTHING if self._words.own else await self._extras(notification)
-        group = group_id(self._key, notification.group_key)
+        group = group_id(notification.receiver, notification.group_key)
         payload = self._words.payload(notification, extras, group=group)
         await pacer.turn("", left_s)
         try:

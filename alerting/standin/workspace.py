@@ -12,7 +12,15 @@ from alerting.standin.rules import Refusal, check_payload
 
 BOT_USER, BOT_ID, TEAM, APP = "U0BOT", "B0BOT", "T0TEAM", "A0APP"
 SCOPES = frozenset(
-    {"chat:write", "chat:write.customize", "files:write", "channels:history", "channels:read", "commands", "app_mentions:read"}
+    {
+        "chat:write",
+        "chat:write.customize",
+        "files:write",
+        "channels:history",
+        "channels:read",
+        "commands",
+        "app_mentions:read",
+    }
 )
 _MOST_HISTORY = 999
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -141,9 +140,8 @@ async def test_acknowledged_and_logs(slack: SlackStandin, service: ServiceProces
     """Acknowledging shows in the message and its thread; logs are shown to who asked."""
     with service:
         async with httpx.AsyncClient() as client:
-            line = [str(int(datetime.now(UTC).timestamp() * 1e9)), "panic: out of <memory>"]
-            streams = [{"stream": {"pod": "api-1"}, "values": [line]}]
-            (await client.post(f"{service.url}/loki/api/v1/push", json={"streams": streams})).raise_for_status()
+            record = {"log": "panic: out of <memory>", "kubernetes": {"pod_name": "api-1", "container_name": "api"}}
+            (await client.post(f"{service.url}/fluentbit/kube.api", json=[record])).raise_for_status()
         await put(service, "api-1")
         await slack.wait_for(1, timeout_s=20)
         (message,) = slack.workspace.top()
@@ -156,4 +154,3 @@ async def test_acknowledged_and_logs(slack: SlackStandin, service: ServiceProces
     assert slack.responses[0]["response_type"] == "ephemeral"
     assert told == ["👀 kim looks after it"]
     assert render_plain(message.payload).startswith("👀 CrashLooping")
-    await asyncio.sleep(0)
