@@ -153,6 +153,9 @@ class AlertManager:
             except (KeyError, TypeError, ValueError):
                 log.error("the kept alert %s cannot be read and is left out", fingerprint)
                 continue
+            if alert.fingerprint != fingerprint:  # kept by a version that counted otherwise
+                with contextlib.suppress(StoreError):
+                    await self._keep({fingerprint: None, alert.fingerprint: document})
             self._groups.insert(self._table.put(alert, now), now)
         self._follow()
         tasks = [(self._dispatch(), "alert dispatcher"), (self._editing.run(self._tell_edited), "alert editing")]
@@ -302,7 +305,7 @@ class AlertManager:
             now = self.clock.now()
             try:
                 await self._turn(now)
-                next_turn = self._groups.next_due()
+                next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
                 log.exception("a turn of the alert dispatcher failed")

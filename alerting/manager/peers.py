@@ -53,6 +53,8 @@ class Peers:
         self._timeout_s = timeout_s
         self._peers: dict[str, _Peer] = {}
         self._beats = 0
+        self._beaten = False
+        self._failed = ""
         self._next_beat: datetime | None = None
         self._looked_at: datetime | None = None
         self._settled_at: datetime | None = None
@@ -113,9 +115,12 @@ class Peers:
             now = self._clock.now()
             try:
                 await self._turn(now)
+                self._failed = ""
             except StoreError as error:
                 ALERT_STATE_FAILURES.inc()
-                log.warning("other instances cannot be looked for: %s", error)
+                if self._failed != str(error):
+                    self._failed = str(error)
+                    log.warning("other instances cannot be looked for: %s", error)
             except Exception:
                 log.exception("looking for other instances failed")
             await self._clock.wait(now + timedelta(seconds=LOOK_S), stopping)
@@ -140,11 +145,14 @@ class Peers:
     async def _beat(self, now: datetime) -> None:
         self._beats += 1
         self._next_beat = now + timedelta(seconds=BEAT_S)
+        self._beaten = False
         await self._writer.write(INSTANCE, {self.id: {"beat": self._beats, "at": now.isoformat()}})
+        self._beaten = True
 
     async def _look(self, now: datetime) -> None:
         # only time in which beats could have been seen counts: a store that was away makes nobody dead
-        passed_s = min((now - self._looked_at).total_seconds(), 2 * LOOK_S) if self._looked_at else 0.0
+        seen_at = self._looked_at if self._beaten else None
+        passed_s = min((now - seen_at).total_seconds(), 2 * LOOK_S) if seen_at else 0.0
         found = await self._writer.read(INSTANCE)
         self._looked_at = now
         for name in set(self._peers) - set(found):

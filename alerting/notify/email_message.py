@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from datetime import datetime
 from email.headerregistry import Address
@@ -13,6 +14,7 @@ from alerting.notify.base import NotifyError
 from alerting.notify.rendering import Rendering, key_hash
 from alerting.receivers_sent import EmailConfig
 
+_BREAK = re.compile(r"\s*[\r\n]\s*")
 SUBJECT = '{{ template "email.default.subject" . }}'
 
 
@@ -34,6 +36,7 @@ def email_message(config: EmailConfig, rendering: Rendering, to: str, sender: st
         message["References"] = root
         message["In-Reply-To"] = root
     message["Date"] = format_datetime(notification.now.astimezone())
+    message["MIME-Version"] = "1.0"
     message.make_alternative()
     if config.text:
         message.add_alternative(rendering.text(config.text), subtype="plain", charset="utf-8", cte="quoted-printable")
@@ -67,6 +70,6 @@ def addresses(text: str, what: str) -> list[str]:
 def _set(message: EmailMessage, name: str, value: str) -> None:
     # a label may hold a line break, which would end the header
     try:
-        message[name] = " ".join(value.split())
+        message[name] = _BREAK.sub(" ", value)
     except ValueError as error:
         raise NotifyError(f"header {name}: {error}", "misconfigured", retry=False) from None

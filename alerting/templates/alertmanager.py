@@ -13,7 +13,7 @@ from alerting.templates.texts import humanize_duration, lower, safe_html, title,
 from alerting.templates.values import Data
 from app.gotemplate import CallError, Duration, TemplateSet, Time
 from app.gotemplate.expressions import matches, replace_all
-from app.gotemplate.html_types import URL
+from app.gotemplate.html.types import URL
 from app.gotemplate.jsontext import json_of
 from app.gotemplate.timeparse import parse_time
 from app.gotemplate.times import ZERO_TIME

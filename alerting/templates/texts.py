@@ -8,7 +8,7 @@ import unicodedata
 
 from app.gotemplate import CallError, Duration, Time
 from app.gotemplate.floats import format_float
-from app.gotemplate.html_types import HTML
+from app.gotemplate.html.types import HTML
 from app.gotemplate.quoting import quoted
 from app.gotemplate.values import type_of
 

@@ -9,6 +9,8 @@ from app.gotemplate.builtins import BUILTINS
 from app.gotemplate.calls import Function, function_of
 from app.gotemplate.errors import TemplateError, TemplateLimit
 from app.gotemplate.execute import Execution, Limits, MissingKey
+from app.gotemplate.html.escape import escaped
+from app.gotemplate.html.escapers import ESCAPERS
 from app.gotemplate.parser import parse
 from app.gotemplate.quoting import quoted
 from app.gotemplate.tree import Template, is_empty
@@ -35,13 +37,15 @@ class TemplateSet:
     ) -> None:
         self._functions: dict[str, Function] = {
             **BUILTINS,
+            **(ESCAPERS if html else {}),
             **{name: function_of(function) for name, function in functions.items()},
         }
         self._html = html
         self._missing_key: MissingKey = missing_key
         self._limits = limits or Limits()
         self._templates: dict[str, Template] = {}
-        self._texts: OrderedDict[tuple[str, str], dict[str, Template]] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str], Mapping[str, Template]] = OrderedDict()
+        self._safe: dict[str, Mapping[str, Template]] = {}
 
     def names(self) -> list[str]:
         """Names of all templates, sorted."""
@@ -51,13 +55,19 @@ class TemplateSet:
         """Adds a text's templates; those of a name that is known already take its place. Raises TemplateError."""
         self._templates = self._joined(_parsed(name, text, self._functions))
         self._texts.clear()
+        self._safe.clear()
 
     def execute(self, name: str, data: object, **functions: Callable[..., object]) -> str:
         """What a template makes of data. Raises TemplateError.
 
         `functions` take the place of the set's own functions of these names for this once.
         """
-        return self._run(self._templates, name, data, functions)
+        templates: Mapping[str, Template] = self._templates
+        if self._html and name in templates:
+            if name not in self._safe:
+                self._safe[name] = escaped(templates, name)
+            templates = self._safe[name]
+        return self._run(templates, name, data, functions)
 
     def expand(self, text: str, data: object, *, name: str = "", **functions: Callable[..., object]) -> str:
         """What a text makes of data; it may use and redefine the set's templates for itself. Raises TemplateError."""
@@ -65,6 +75,8 @@ class TemplateSet:
         templates = self._texts.get(key)
         if templates is None:
             templates = self._joined(_parsed(name, text, self._functions))
+            if self._html:
+                templates = escaped(templates, name)
             self._texts[key] = templates
             if len(self._texts) > _REMEMBERED:
                 self._texts.popitem(last=False)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.alertmanager_peer import amtool, running_alertmanager, serving
@@ -106,7 +105,7 @@ class Pair:
             given = [self.ids[side].get(a, a) if a in self.ids[side] else _with(a, self.ids[side]) for a in arguments]
             status, out, err = await amtool(self.urls[side], *given)
             found = _UUID.search(out)
-            if found and "add" in arguments or found and "update" in arguments:
+            if (found and "add" in arguments) or (found and "update" in arguments):
                 self.ids[side][name] = found[0]
             # the ports of the two are in messages
             err = re.sub(r"127\.0\.0\.1:\d+", "HOST", err)
@@ -177,7 +176,7 @@ async def test_configuration_and_cluster(tmp_path: Path) -> None:
         assert (status, "resolve_timeout: 2m" in shown) == (0, True), err
         status, out, err = await amtool(ours.url, "cluster", "show")
         assert (status, "disabled" in out) == (0, True), err
-        original = httpx.get(f"{ours.url}/api/v2/status").json()["config"]["original"]
+        original = (await ours.http.get("/api/v2/status")).json()["config"]["original"]
     (tmp_path / "shown.yml").write_text(original)
     status, out, err = await amtool("http://unused.example", "check-config", str(tmp_path / "shown.yml"))
     assert status == 0, out + err
