@@ -107,9 +107,12 @@ def plain(data: Any) -> Any:
 
 
 def value_of(text: str) -> Any:
-    """What a program in Go takes a text for when it reads it as YAML. Raises ValueError when it is none."""
+    """What a program in Go takes a text for when it reads it as YAML: its first document, whatever comes after it.
+
+    Raises ValueError when it is none.
+    """
     try:
-        return plain(_TextLoader(text).get_single_data())
+        return plain(_TextLoader(text).get_data())
     except yaml.YAMLError as error:
         raise ValueError("not YAML") from error
 
