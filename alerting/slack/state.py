@@ -31,7 +31,9 @@ class GroupState:
         """Acknowledged is a group where somebody looks after every alert that fires and is not kept quiet."""
         now = notification.now
         firing = tuple(sorted(notification.firing, key=lambda a: (not is_page(a), a.starts_at, a.labels)))
-        resolved = tuple(sorted(notification.resolved, key=lambda a: (not is_page(a), a.starts_at, a.labels)))
+        # one that ended while it was silenced is over all the same
+        over = (*notification.resolved, *(s.alert for s in notification.suppressed if s.alert.resolved_at(now)))
+        resolved = tuple(sorted(over, key=lambda a: (not is_page(a), a.starts_at, a.labels)))
         quiet = tuple(one for one in notification.suppressed if not one.alert.resolved_at(now))
         alive = {a.fingerprint for a in firing} | {one.alert.fingerprint for one in quiet}
         acknowledged = {ack.fingerprint: ack for ack in notification.acknowledged if ack.fingerprint in alive}

@@ -99,7 +99,7 @@ async def test_one_incident_is_one_message(slack: SlackStandin, service: Service
         async with httpx.AsyncClient() as client:
             silences = (await client.get(f"{service.url}/api/v2/silences")).json()
     assert slack.workspace.top() == [message]
-    assert render_plain(message.payload).startswith("✅ Resolved: 3 × CrashLooping")
+    assert render_plain(message.payload).startswith("✅ Resolved: 2 × CrashLooping")
     assert "api-2" in told[0]
     assert "api-3" in told[0]
     assert told[1].startswith("✅ ")
