@@ -8,8 +8,8 @@ from typing import Any
 
 from alerting.receivers import SlackAction, SlackConfig
 
-OWN_TEXTS = ("title", "title_link", "pretext", "text", "fallback", "callback_id", "image_url", "thumb_url")
-"""Keys that make the message the user's own. `color`, `footer` and the rest are heeded by our message, too."""
+OWN_TEXTS = ("title", "title_link", "text", "fallback", "callback_id", "image_url", "thumb_url")
+"""Keys that make the message the user's own. `pretext`, `color`, `footer` and the rest our message heeds, too."""
 DEFAULTS = {
     "title": '{{ template "slack.default.title" . }}',
     "title_link": '{{ template "slack.default.titlelink" . }}',

@@ -10,6 +10,8 @@ from alerting.notify.base import NotifyError
 
 BETWEEN_POSTS_S = 1.0
 """https://docs.slack.dev/apis/web-api/rate-limits: one message a second in a channel."""
+BURST = 20
+"""So many go at once before that: Slack lets short bursts pass, and an incident is no time to wait."""
 _MOST_CHANNELS = 10_000
 
 
@@ -19,10 +21,12 @@ class Pacer:
     def __init__(
         self,
         between_s: float = BETWEEN_POSTS_S,
+        burst: int = BURST,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._between_s = between_s
+        self._ahead_s = between_s * (burst - 1)
         self._clock = clock
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
@@ -36,17 +40,17 @@ class Pacer:
         now = self._clock()
         at = self._closed_until.get(channel, now)
         if counts:
-            at = max(at, self._free_at.get(channel, now))
+            at = max(at, self._free_at.get(channel, now) - self._ahead_s)
         wait_s = max(0.0, at - now)
         if wait_s > most_s:
             raise NotifyError(
-                f"the channel has to wait {wait_s:.0f} s, as Slack takes one message a second",
+                "too many messages wait for this channel already, as Slack takes one a second",
                 "rate_limited",
                 retry=True,
                 retry_after_s=wait_s,
             )
         if counts:
-            self._free_at[channel] = max(now, at) + self._between_s
+            self._free_at[channel] = max(now, at, self._free_at.get(channel, now)) + self._between_s
             self._forget(now)
         if wait_s:
             await self._sleep(wait_s)
