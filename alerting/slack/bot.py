@@ -84,8 +84,9 @@ class SlackBot:
             before = None
         if before is None and not pings:
             return None
-        if before is None and (found := await self._posted_before(notification, attempt)):
-            before = found
+        remembered = before is not None
+        if before is None:
+            before = await self._posted_before(notification, attempt)
         if before is not None:
             if not pings and before.says(state):
                 return before
@@ -97,7 +98,7 @@ class SlackBot:
                 if not pings:
                     return replace(before, ts="")
                 return await self._post(notification, state, attempt)
-            await self._reply(replies(before, state, pings=pings), told, attempt, notification)
+            await self._reply(replies(before, state, pings=pings, reminds=remembered), told, attempt, notification)
             return told
         return await self._post(notification, state, attempt)
 

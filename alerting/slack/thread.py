@@ -108,11 +108,11 @@ class Reply:
     """Shown in the channel, too: somebody should look again."""
 
 
-def replies(before: Told, now: GroupState, *, pings: bool) -> list[Reply]:
+def replies(before: Told, now: GroupState, *, pings: bool, reminds: bool = True) -> list[Reply]:
     """What happened since, in the order in which a reader wants it.
 
     `pings`: this is a notification and no mere edit, so it may be shown in the channel, and when nothing else happened
-    it is the reminder that `repeat_interval` asks for.
+    it is the reminder that `repeat_interval` asks for, unless not even that is wanted (`reminds`).
     """
     known = before.firing | before.quiet
     over = [a for a in now.resolved if a.fingerprint in known]
@@ -140,7 +140,7 @@ def replies(before: Told, now: GroupState, *, pings: bool) -> list[Reply]:
         by = mrkdwn.escaped(now.acknowledged[answered[0].fingerprint].by, 100)
         some = "" if len(answered) == len(now.alive) else f": {_names(answered, now)}"
         found.append(_reply("acknowledged", answered, f"👀 {by} looks after it{some}"))
-    if not found and pings and before.state == now.state and now.firing:
+    if not found and pings and reminds and before.state == now.state and now.firing:
         age = span(max(0.0, (now.notification.now - now.began_at).total_seconds() * 1000))
         text = f"⏰ Still firing after {age}" + ("" if now.state == "acknowledged" else ", and nobody looks after it")
         found.append(_reply("repeated", now.firing, text, broadcast=now.state == "firing", at=now.notification.now))
