@@ -229,6 +229,45 @@ class Alerting(StrictModel):
     silences: SilenceLimits = SilenceLimits()
 
 
+class GrafanaLinks(StrictModel):
+    """Where links of messages to Grafana's Explore lead."""
+
+    url: str
+    datasource: str = "watchhouse"
+    """The uid of the data source that has this service's metrics."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// or http://")
+        return value
+
+
+class Slack(StrictModel):
+    """The Slack app: its secrets, what people may do from Slack, and what messages show. docs/slack.md has more."""
+
+    signing_secret_file: Path | None = None
+    """With it messages have buttons, and /slack/interactive, /slack/command and /slack/events are served."""
+    bot_token_file: Path | None = None
+    """For answers to mentions; messages have their token from the Alertmanager file."""
+    api_url: str = "https://slack.com/api"
+    allow_actions: Literal["everyone"] | tuple[str, ...] = "everyone"
+    """Who may acknowledge and silence: everyone who sees a message, or these user ids; [] for nobody."""
+    commands: Literal["read_only", "all", "off"] = "read_only"
+    charts: Literal["auto", "upload", "off"] = "auto"
+    """auto: uploaded with a token, else by a signed URL if Slack can reach `alerting.external_url`."""
+    grafana: GrafanaLinks | None = None
+
+    @field_validator("allow_actions")
+    @classmethod
+    def _are_ids(cls, value: Literal["everyone"] | tuple[str, ...]) -> Literal["everyone"] | tuple[str, ...]:
+        for name in value if isinstance(value, tuple) else ():
+            if not re.fullmatch(r"[UW][A-Z0-9]{4,}", name):
+                raise ValueError(f"{name!r} is no user id of Slack, such as U012AB3CD: names can be changed")
+        return value
+
+
 class SloConfig(Files):
     """SLO files and how they are counted."""
 
@@ -312,6 +351,7 @@ class Config(BaseSettings):
     rules: Files = Files()
     slo: SloConfig = SloConfig()
     alerting: Alerting = Alerting()
+    slack: Slack = Slack()
     limits: Limits = Limits()
 
     @model_validator(mode="after")

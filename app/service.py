@@ -33,6 +33,7 @@ from app.api.prometheus_status import Running, status_router
 from app.api.prometheus_targets import targets_router
 from app.api.remote_write import remote_write_endpoint
 from app.api.rules import rules_router
+from app.api.slack import SlackParts, SlackSlos
 from app.api.slo import slo_router
 from app.config import Address, Config
 from app.configfile import dump_config
@@ -127,7 +128,9 @@ class Service:
         try:
             loaded = await asyncio.to_thread(self._reread)
             # made before anything changes: what may still be refused comes first
-            notifiers = await asyncio.to_thread(build_notifiers, loaded.alertmanager, external_url=self._external_url)
+            notifiers = await asyncio.to_thread(
+                build_notifiers, loaded.alertmanager, external_url=self._external_url, slack=self.slack.room
+            )
             await self.scrapes.reload(self._with_itself(loaded.scrape))
             await self.alerts.reload(loaded.alertmanager, notifiers)
             await self.slos.reload(loaded.slos.specs)
@@ -155,11 +158,15 @@ class Service:
         if pool.embedded:
             # the first query should not wait for a compiler
             threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-        await self._start_alerting(pool, promql, writer)
-        interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
-        self._steps.append(("clickhouse interface", _in_thread(interface.close)))
+        logql = LogQLEngine(pool, limits)
         gate = QueryGate(limits, pool.end_statements)
         self._steps.append(("queries", _in_thread(gate.close)))
+        url = self._external_url
+        self.slack = SlackParts(config, url, SlackSlos(lambda: self.slos, promql, logql, gate, limits))
+        await self._start_alerting(pool, promql, writer, url)
+        self._steps.append(("slack", self.slack.stop))
+        interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
+        self._steps.append(("clickhouse interface", _in_thread(interface.close)))
         otlp = otlp_router(writer, limits)
         await self._start_receivers(pool, writer, otlp)
         self.scrapes = ScrapeManager(writer, self._with_itself(self._loaded.scrape), limits)
@@ -172,13 +179,14 @@ class Service:
                 read_router(promql, gate, limits, lambda: self._loaded.scrape.external_labels or {}),
                 targets_router(lambda: self.scrapes),
                 status_router(lambda: self.config, self._running, pool, gate),
-                loki_router(LogQLEngine(pool, limits), limits, gate),
+                loki_router(logql, limits, gate),
                 rules_router(self.slos),
                 fluentbit_router(writer, limits),
                 otlp,
                 slo_router(self.slos, gate, limits, lambda: self._loaded.slos.windows),
                 alertmanager_router(self.alerts),
                 alerting_router(self.alerts),
+                self.slack.router(lambda: self.alerts, logql, gate, lambda: asyncio.to_thread(self._checks, pool)),
             ],
             {("POST", "/api/v1/write"): remote_write_endpoint(writer, limits, config.store.retention.metrics)},
             self._check,
@@ -207,12 +215,11 @@ class Service:
         self._steps.append(("retention by size", end))
         return pool
 
-    async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer) -> None:
+    async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer, url: str) -> None:
         state = StateStore(pool)
-        url = self._external_url
         alertmanager = self._loaded.alertmanager
         self._warn_of_alerting()
-        notifiers = build_notifiers(alertmanager, external_url=url)
+        notifiers = build_notifiers(alertmanager, external_url=url, slack=self.slack.room)
         # others can reach the store of a server, and an embedded one that is served for writing
         shared = not pool.embedded or self.config.store.http_writable
         sharing = Sharing(shared, self.config.alerting.peer_timeout / 1000)
@@ -295,10 +302,13 @@ class Service:
         own = scrape_set_from_inline([options], Document("the service's own job", {}))
         return scrape + own
 
+    def _checks(self, pool: Pool) -> list[Health]:
+        return [*_health(pool), *self.slack.health()]
+
     def _probes(self, pool: Pool) -> Probes:
         return Probes(
             ready=lambda: self._ready,
-            check=lambda: _health(pool),
+            check=lambda: self._checks(pool),
             config_yaml=lambda: dump_config(self.config),
             reload=self.reload,
         )

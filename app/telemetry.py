@@ -70,6 +70,17 @@ SILENCES = Gauge("watchhouse_silences", "Silences by state.", ["state"], registr
 ALERT_STATE_FAILURES = Counter(
     "watchhouse_alert_state_failures", "Writes of alert state that failed and are tried again.", registry=REGISTRY
 )
+SLACK_ERRORS = Counter("watchhouse_slack_errors", "Refusals by Slack, by its own word.", ["error"], registry=REGISTRY)
+SLACK_PLAIN = Counter(
+    "watchhouse_slack_plain_text", "Messages that Slack took as plain text only, as it refused the blocks.",
+    registry=REGISTRY,
+)  # fmt: skip
+SLACK_ANSWERED = Counter(
+    "watchhouse_slack_interactions",
+    "Buttons, commands and mentions that came from Slack, by kind and result.",
+    ["kind", "result"],
+    registry=REGISTRY,
+)
 SLO_CYCLE_SECONDS = Histogram(
     "watchhouse_slo_cycle_seconds", "Time to count and judge all SLOs once, without reading history.", registry=REGISTRY
 )
