@@ -33,8 +33,8 @@ from app.query.promql.histogram import check_quantile
 from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
-from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
-from app.query.promql.leaves import PUSHED_AGGREGATIONS, LeafSource
+from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf, Leaves
+from app.query.promql.leaves import PUSHED_AGGREGATIONS
 from app.query.promql.limit_ratio import limit_ratio
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.operations import TRIMS, Operation
@@ -64,7 +64,7 @@ class Evaluator:
 
     def __init__(
         self,
-        source: LeafSource,
+        source: Leaves,
         context: Context,
         query: Node,
         push_down: bool = True,
