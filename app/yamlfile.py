@@ -80,6 +80,16 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
 
 
+class _TextLoader(_Loader):
+    """Keeps every value without quotes as it is written, as Go does where it wants a text: `1.0`, `on`, a date."""
+
+
+_TextLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] in ("null", "merge")]
+    for first, found in _Loader.yaml_implicit_resolvers.items()
+}
+
+
 def dotted(path: KeyPath) -> str:
     """A key path as a person writes it: `scrape_configs[0].job_name`."""
     out = ""
@@ -88,11 +98,14 @@ def dotted(path: KeyPath) -> str:
     return out
 
 
-def read_documents(file: str, text: str) -> list[Document]:
-    """The YAML documents of a text. Syntax errors and duplicate keys are problems of the document they stand in."""
+def read_documents(file: str, text: str, *, texts: bool = False) -> list[Document]:
+    """The YAML documents of a text. Syntax errors and duplicate keys are problems of the document they stand in.
+
+    With `texts` every value is the text that is written, or None where there is none.
+    """
     documents: list[Document] = []
     try:
-        loader = _Loader(text)
+        loader = (_TextLoader if texts else _Loader)(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -148,9 +161,9 @@ def validate(document: Document, model: type[M]) -> M:
     return result
 
 
-def load_model(path: Path, model: type[M]) -> M:
+def load_model(path: Path, model: type[M], *, texts: bool = False) -> M:
     """The one document of a file as a model. Raises ConfigError with every problem: unreadable, not YAML, wrong."""
-    documents = load_documents(path)
+    documents = load_documents(path, texts=texts)
     if len(documents) > 1:
         raise ConfigError(
             [Problem(str(path), documents[1].lines.get(()), "", "one YAML document is wanted, here is another")]
@@ -158,15 +171,15 @@ def load_model(path: Path, model: type[M]) -> M:
     return validate(documents[0], model)
 
 
-def load_documents(path: Path) -> list[Document]:
-    """The YAML documents of a file. Raises ConfigError when it cannot be read."""
+def load_documents(path: Path, *, texts: bool = False) -> list[Document]:
+    """The YAML documents of a file, as `read_documents`. Raises ConfigError when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(str(path), None, "", "is not UTF-8")]) from None
-    return read_documents(str(path), text)
+    return read_documents(str(path), text, texts=texts)
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Problem]:
