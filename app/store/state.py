@@ -27,6 +27,11 @@ class StateStore:
         """Forgets documents; keys that are not there are ignored."""
         self._write(kind, [(key, "null", 1) for key in keys])
 
+    def change(self, kind: str, documents: Mapping[str, Any], gone: Sequence[str]) -> None:
+        """Writes documents and forgets others, all in one insert."""
+        rows = [(key, orjson.dumps(value).decode(), 0) for key, value in documents.items()]
+        self._write(kind, [*rows, *((key, "null", 1) for key in gone)])
+
     def get_all(self, kind: str) -> dict[str, Any]:
         """Every document of a kind, by key."""
         rows = self._pool.query(
