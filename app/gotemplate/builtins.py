@@ -184,7 +184,7 @@ def _same(first: object, other: object) -> bool:
         raise CallError(f"non-comparable types {text_of(first)}: {one}, {two}: {text_of(other)}")
     if not comparable(other):
         raise CallError(f"non-comparable type {text_of(other)}: {two}")
-    return first == other
+    return first is other if one.kind == "ptr" else first == other
 
 
 def comparable(value: object) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from types import CodeType
 from typing import get_args, get_origin
@@ -29,7 +28,7 @@ from app.gotemplate.values import (
 VALUE = GoType("reflect.Value", "struct")
 _ANNOTATED: dict[object, GoType] = {
     str: STRING, bool: BOOL, int: INT, float: FLOAT64, object: ANY, dict: ANY_MAP, list: ANY_SLICE,
-    Time: TIME, Duration: DURATION, datetime: TIME, timedelta: DURATION,
+    Time: TIME, Duration: DURATION,
     inspect.Parameter.empty: ANY,
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from app.gotemplate.builtins import SHORT_CIRCUITS
@@ -13,6 +14,7 @@ from app.gotemplate.errors import CallError, TemplateError, TemplateLimit, TooLo
 from app.gotemplate.objects import method_of, names_of
 from app.gotemplate.printing import sorted_keys, text_of
 from app.gotemplate.quoting import quoted
+from app.gotemplate.times import Duration, Time
 from app.gotemplate.tree import (
     Action,
     Bool,
@@ -542,9 +544,17 @@ class Execution:
         if wanted.kind == "interface":
             return value
         go_type = type_of(value)
-        if not fits(go_type, wanted):
+        pointed = go_type.element if go_type.kind == "ptr" else None
+        if not fits(go_type, wanted) and pointed != wanted:
             raise self._error(f"wrong type for value; expected {wanted}; got {go_type}")
-        return value
+        return _as_wanted(value)
+
+
+def _as_wanted(value: object) -> object:
+    """Python's times as Go's, which is what functions work on."""
+    if isinstance(value, datetime):
+        return Time.of(value)
+    return Duration.of(value) if isinstance(value, timedelta) else value
 
 
 _WALKS: Mapping[type[Node], Callable[[Execution, _Slot, Any], None]] = {

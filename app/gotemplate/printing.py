@@ -14,7 +14,7 @@ from app.gotemplate.objects import fields_of, text_method
 from app.gotemplate.quoting import printable, quoted
 from app.gotemplate.values import INVALID, GoType, as_bytes, type_of
 
-MOST_BYTES = 8 << 20
+MOST_CHARACTERS = 8 << 20
 _WIDEST = 1_000_000
 _SPEC = re.compile(r"%([-+# 0]*)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]*", re.ASCII)
@@ -215,13 +215,13 @@ class _Printer:
 
     def write(self, text: str) -> None:
         self._size += len(text)
-        if self._size > MOST_BYTES:
+        if self._size > MOST_CHARACTERS:
             raise TooLong
         self._parts.append(text)
 
     def _pad(self, text: str, flags: _Flags, *, zero: bool = False) -> None:
         if flags.width is not None and flags.width > len(text):
-            if flags.width > MOST_BYTES:
+            if flags.width > MOST_CHARACTERS:
                 raise TooLong
             if flags.minus:
                 text = text.ljust(flags.width)

@@ -12,11 +12,14 @@ from app.gotemplate.values import DURATION, TIME, GoType
 _SECOND = 1_000_000_000
 _UNITS = (("h", 3600 * _SECOND), ("m", 60 * _SECOND))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+_SPAN_US = 146097 * 86_400_000_000
+_FIRST_US = (datetime(2, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LAST_US = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
            "November", "December")  # fmt: skip
-_DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
-_LAYOUT = re.compile(
-    r"January|Jan|Monday|Mon|MST|2006|-07:00:00|-07:00|-070000|-0700|-07|Z07:00:00|Z07:00|Z070000|Z0700|Z07"
+DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+LAYOUT = re.compile(
+    r"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|2006|-07:00:00|-07:00|-070000|-0700|-07|Z07:00:00|Z07:00|Z070000|Z0700|Z07"
     r"|01|02|002|03|04|05|06|__2|_2006|_2|15|PM|pm|[.,]0+(?![0-9])|[.,]9+(?![0-9])|1|2|3|4|5"
 )
 
@@ -92,13 +95,18 @@ class Duration(int):
 class Time:
     """A moment by nanoseconds since 1970, in a time zone."""
 
-    __slots__ = ("_local", "unix_ns", "zone")
+    __slots__ = ("_local", "_years", "unix_ns", "zone")
     __go_type__: ClassVar[GoType] = TIME
 
     def __init__(self, unix_ns: int, zone: tzinfo = UTC) -> None:
         self.unix_ns = unix_ns
         self.zone = zone
-        self._local = (_EPOCH + timedelta(microseconds=unix_ns // 1000)).astimezone(zone)
+        microseconds, self._years = unix_ns // 1000, 0
+        if not _FIRST_US <= microseconds < _LAST_US:
+            # Python has no years before 1 and after 9999; the calendar repeats itself after 400 years
+            spans = (microseconds - _FIRST_US) // _SPAN_US
+            microseconds, self._years = microseconds - spans * _SPAN_US, spans * 400
+        self._local = (_EPOCH + timedelta(microseconds=microseconds)).astimezone(zone)
 
     @classmethod
     def of(cls, value: datetime) -> Time:
@@ -115,7 +123,7 @@ class Time:
 
     def format(self, layout: str) -> str:
         """The time by a layout that shows how Monday, January 2nd 2006, 15:04:05 in MST (-0700) is written."""
-        return _LAYOUT.sub(lambda match: self._part(match[0]), layout)
+        return LAYOUT.sub(lambda match: self._part(match[0]), layout)
 
     def text(self) -> str:
         """As Go's String gives it."""
@@ -147,7 +155,7 @@ class Time:
 
     def year(self) -> int:
         """The year."""
-        return self._local.year
+        return self._local.year + self._years
 
     def month(self) -> Month:
         """The month, which prints as its name."""
@@ -194,7 +202,7 @@ class Time:
         month = self._local.month - 1 + months
         first = self._local.replace(day=1, year=self._local.year + years + month // 12, month=month % 12 + 1)
         moved = first + timedelta(days=self._local.day - 1 + days)
-        return Time(Time.of(moved).unix_ns + self.unix_ns % 1000, self.zone)
+        return Time(Time.of(moved).unix_ns + self._years // 400 * _SPAN_US * 1000 + self.unix_ns % 1000, self.zone)
 
     def sub(self, other: Time) -> Duration:
         """How long after another time."""
@@ -232,19 +240,19 @@ class Time:
         hour = local.hour % 12 or 12
         match part:
             case "January":
-                return _MONTHS[local.month - 1]
+                return MONTHS[local.month - 1]
             case "Jan":
-                return _MONTHS[local.month - 1][:3]
+                return MONTHS[local.month - 1][:3]
             case "Monday":
-                return _DAYS[local.isoweekday() % 7]
+                return DAYS[local.isoweekday() % 7]
             case "Mon":
-                return _DAYS[local.isoweekday() % 7][:3]
+                return DAYS[local.isoweekday() % 7][:3]
             case "MST":
                 return self._zone_name()
             case "2006":
-                return f"{local.year:04d}"
+                return f"{self.year():04d}"
             case "_2006":
-                return f"_{local.year:04d}"
+                return f"_{self.year():04d}"
             case "PM":
                 return "PM" if local.hour >= 12 else "AM"
             case "pm":
@@ -254,7 +262,7 @@ class Time:
             "_2": f"{local.day:2d}", "002": f"{self.year_day():03d}", "__2": f"{self.year_day():3d}",
             "15": f"{local.hour:02d}", "03": f"{hour:02d}", "3": str(hour), "04": f"{local.minute:02d}",
             "4": str(local.minute), "05": f"{local.second:02d}", "5": str(local.second),
-            "06": f"{local.year % 100:02d}",
+            "06": f"{self.year() % 100:02d}",
         }  # fmt: skip
         if part in numbers:
             return numbers[part]
@@ -273,9 +281,7 @@ class Time:
         name = self._local.tzname() or ""
         if name and not name.startswith(("UTC+", "UTC-")):
             return name
-        seconds = self._seconds_east()
-        hours, minutes = divmod(abs(seconds) // 60, 60)
-        return f"{'-' if seconds < 0 else '+'}{hours:02d}" + (f"{minutes:02d}" if minutes else "")
+        return self._offset("-0700")
 
     def _seconds_east(self) -> int:
         offset = self._local.utcoffset()
@@ -303,7 +309,7 @@ class Month(int):
 
     def text(self) -> str:
         """Its English name."""
-        return _MONTHS[self - 1]
+        return MONTHS[self - 1]
 
 
 class Weekday(int):
@@ -315,7 +321,7 @@ class Weekday(int):
 
     def text(self) -> str:
         """Its English name."""
-        return _DAYS[self]
+        return DAYS[self]
 
 
 DURATION_METHODS: Mapping[str, str] = {
