@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote_plus
 
-from alerting.rules.evaluate import vector_of
 from alerting.rules.expand import expander
 from alerting.rules.group import STALE, GroupRun, RuleRun
 from alerting.rules.keeping import Orphan, RuleBook
@@ -220,12 +219,7 @@ class RuleEngine:
     async def _evaluate(self, run: GroupRun, slot_ms: int, *, late: bool) -> None:
         group, metrics = run.group, self._metrics[run.group.key]
         samples = RuleSamples(group, self._promql, self._logql, self._series, slot_ms - group.query_offset_ms)
-        expand = expander(
-            self._external_labels(),
-            self._external_url,
-            slot_ms,
-            lambda text: [(s.labels, s.value) for s in vector_of(samples.instant(text))],
-        )
+        expand = expander(self._external_labels(), self._external_url, slot_ms, samples.ask)
         hold = slot_ms <= self.started_ms or self.now_ms() < self.started_ms + HOLD_MS
         done = await self._in_thread(
             lambda: run.evaluate(slot_ms, samples, expand, hold=hold, stopping=lambda: self._stopping)

@@ -27,6 +27,11 @@ class Sample:
     value: float | Histogram
 
 
+def reason(error: Exception) -> str:
+    """What is wrong, without the name of a parameter that is none here."""
+    return str(error).removeprefix('invalid parameter "query": ')
+
+
 def vector_of(result: QueryResult) -> list[Sample]:
     """The samples of an instant query. Raises QueryFailed where it gives no vector or scalar."""
     if result.kind == "scalar":

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from alerting.rules.evaluate import AlertMaker, Sample, alert_samples, check_limit, recorded, vector_of
+from alerting.rules.evaluate import AlertMaker, Sample, alert_samples, check_limit, reason, recorded, vector_of
 from alerting.rules.expand import Expander
 from alerting.rules.spec import Group, Rule
 from alerting.rules.state import ActiveAlert, advance
@@ -142,7 +142,7 @@ class GroupRun:
                 done.kept.append((run, samples.record([*vector.values(), *ended]), dict.fromkeys(vector)))
                 run.health, run.error = "ok", ""
             except WatchhouseError as error:
-                run.health, run.error = "err", str(error)
+                run.health, run.error = "err", reason(error)
                 done.failed += 1
             run.seconds, run.last_ms = time.monotonic() - first, int(time.time() * 1000)
         if self.stale:
@@ -160,7 +160,7 @@ class GroupRun:
             if error is None:
                 run.series = series
             else:
-                run.health, run.error = "err", str(error)
+                run.health, run.error = "err", reason(error)
                 done.failed += 1
         if done.ended is not None and done.ended.exception() is None:
             self.stale = {}

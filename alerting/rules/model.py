@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from alerting.rules.evaluate import reason
 from alerting.rules.spec import Group, Language, Rule
 from alerting.templates.prometheus import check
 from app.durations import DurationMs
@@ -70,9 +71,10 @@ def load_rule_file(
     problems = list(_problems(document, found, language))
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
-    told = [documents[1].problem((), "only the first document of a rule file is read, as in Prometheus")] * (
-        len(documents) > 1
-    )
+    told = [
+        extra.problem((), "only the first document of a rule file is read, as in Prometheus")
+        for extra in documents[1:2]
+    ]
     groups = [_group(str(path), group, language, interval_ms, query_offset_ms) for group in found.groups]
     return groups, [*told, *_duplicates(document, groups)]
 
@@ -142,7 +144,7 @@ def _expression_problems(document: Document, where: KeyPath, expr: str, language
     try:
         parse(expr)
     except BadQuery as error:
-        yield document.problem(where, str(error))
+        yield document.problem(where, reason(error))
 
 
 def _recording_problems(document: Document, where: KeyPath, rule: RuleModel) -> Iterator[Problem]:

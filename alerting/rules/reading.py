@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import Protocol
 
-from alerting.rules.evaluate import Sample
+from alerting.rules.evaluate import Sample, vector_of
 from alerting.rules.spec import Group
 from app.histogram import Histogram
 from app.labels import Labels
@@ -48,6 +48,10 @@ class RuleSamples:
             wait(self._waiting, _KEPT_S)
             self._waiting = []
         return self._read.instant(query)
+
+    def ask(self, query: str) -> list[tuple[Labels, float | Histogram]]:
+        """The samples an instant query gives, for templates. Raises WatchhouseError."""
+        return [(sample.labels, sample.value) for sample in vector_of(self.instant(query))]
 
     def record(self, samples: Sequence[Sample]) -> Future[None]:
         """Takes samples at this time."""

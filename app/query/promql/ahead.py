@@ -16,8 +16,7 @@ from app.errors import BadQuery, Overloaded, QueryLimit
 from app.labels import METRIC_NAME, Labels, Matcher
 from app.query.grid import Grid
 from app.query.promql.ast import Call, Grouping, Node, Range, Selector, Subquery, children
-from app.query.promql.context import Context
-from app.query.promql.evaluator import DEFAULT_SUBQUERY_STEP_MS
+from app.query.promql.context import DEFAULT_SUBQUERY_STEP_MS, Context
 from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS
 from app.query.promql.leaf import Leaf, Leaves, reach_ms
 from app.query.promql.leaves import LeafSource

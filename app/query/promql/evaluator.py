@@ -43,8 +43,6 @@ from app.query.promql.range_calls import call_range_function, samples_of_vector
 from app.query.result import Samples
 from app.query.vector import Floats, Vector, no_histograms, unnamed
 
-DEFAULT_SUBQUERY_STEP_MS = 60_000
-
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
@@ -180,7 +178,7 @@ class Evaluator:
         after_ms = ends.start_ms - node.range_ms - before_ms
         if isinstance(node, Range):
             return self._source.samples(node.selector, after_ms, ends.end_ms, self.context, hints), ends
-        step_ms = node.step_ms or DEFAULT_SUBQUERY_STEP_MS
+        step_ms = node.step_ms or self.context.subquery_step_ms
         inner = Grid.between((after_ms // step_ms + 1) * step_ms, ends.end_ms, step_ms)
         # a series more than none: the grid alone can already be too large
         self.context.check_size(1, inner.n)
