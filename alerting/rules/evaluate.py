@@ -27,7 +27,7 @@ class Sample:
     value: float | Histogram
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What is wrong, without the name of a parameter that is none here."""
     return str(error).removeprefix('invalid parameter "query": ')
 

@@ -157,7 +157,8 @@ class _Case:
                 told = _histogram_of(sample.histogram)
             except BadQuery as error:
                 yield (
-                    f"    {where}, time: {duration_text(test.eval_time)}, err: labels {quoted(sample.labels)}: {reason(error)}"
+                    f"    {where}, time: {duration_text(test.eval_time)}, err:"
+                    f" labels {quoted(sample.labels)}: {reason(error)}"
                 )
                 return
             expected.append(ShownSample(labels, 0.0 if told else sample.value, told))
