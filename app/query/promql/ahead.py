@@ -28,6 +28,7 @@ from app.query.vector import Ints, Vector
 
 _TOGETHER_MS = 900_000
 """Windows up to this long are read as one; longer ones with those that are at least a quarter as long."""
+_REMEMBERED_QUERIES = 1_000
 _MOST_SAMPLES = 2_000_000
 """A metric that has more is left to the store, which reads it in parts."""
 
@@ -101,9 +102,18 @@ class Plan:
 
     rounds: list[list[_Block]]
     """Blocks by statement; a metric is in a statement once."""
-    known_of: dict[str, frozenset[Alternatives] | None]
-    """The selectors of each query; None where not all of them can be told ahead."""
+    lookback_ms: int
+    _wants_of: dict[str, tuple[_Want | None, ...]] = field(default_factory=dict)
     _known: list[_Known | None] = field(default_factory=list)
+
+    def wants(self, text: str, node: Node) -> tuple[_Want | None, ...]:
+        """What a query reads, also one that is not among those of the plan; None where that cannot be told ahead."""
+        found = self._wants_of.get(text)
+        if found is None:
+            found = tuple(_wants(node, 0, 0, self.lookback_ms))
+            if len(self._wants_of) < _REMEMBERED_QUERIES:
+                self._wants_of[text] = found
+        return found
 
     def remembered(self, number: int, ids: bytes) -> _Known | None:
         """What the last reading of a statement gave, if it is the same series."""
@@ -119,24 +129,18 @@ class Plan:
 
 def plan_of(nodes: Sequence[tuple[str, Node | BadQuery]], lookback_ms: int) -> Plan:
     """The plan of queries by their text."""
+    plan = Plan([], lookback_ms)
     by_metric: dict[str, list[_Want]] = {}
-    known_of: dict[str, frozenset[Alternatives] | None] = {}
     for text, node in nodes:
-        if isinstance(node, BadQuery):
-            continue
-        wants = list(_wants(node, 0, 0, lookback_ms))
-        for want in wants:
+        for want in () if isinstance(node, BadQuery) else plan.wants(text, node):
             if want is not None:
                 by_metric.setdefault(want.metric, []).append(want)
-        told = [want.selector.alternatives for want in wants if want is not None]
-        known_of[text] = frozenset(told) if len(told) == len(wants) else None
-    rounds: list[list[_Block]] = []
     for metric, wants_of in by_metric.items():
         for number, block in enumerate(_blocks(metric, wants_of)):
-            if number == len(rounds):
-                rounds.append([])
-            rounds[number].append(block)
-    return Plan(rounds, known_of)
+            if number == len(plan.rounds):
+                plan.rounds.append([])
+            plan.rounds[number].append(block)
+    return plan
 
 
 def _blocks(metric: str, wants: Sequence[_Want]) -> Iterator[_Block]:
@@ -169,10 +173,13 @@ class Instants:
         """The samples, as an evaluator asks for them."""
         return self._leaves
 
-    def covers(self, query: str) -> bool:
+    def covers(self, query: str, node: Node) -> bool:
         """Whether all that a query reads is in memory, so that it sees what was added."""
-        told = self._plan.known_of.get(query)
-        return told is not None and all(alternatives in self._leaves.held for alternatives in told)
+        return all(
+            want is not None
+            and self._leaves.holds(want.selector, self.time_ms - want.from_ms, self.time_ms - want.until_ms)
+            for want in self._plan.wants(query, node)
+        )
 
     def add(self, labels: Labels, value: Value) -> None:
         """Adds a sample at the queries' time."""
@@ -241,6 +248,10 @@ class _AheadLeaves:
         self._source = source
         self.held: dict[Alternatives, list[_Span]] = {}
 
+    def holds(self, selector: Selector, after_ms: int, until_ms: int) -> bool:
+        """Whether samples of a selector in (after, until] are in memory."""
+        return self._span(selector, after_ms, until_ms) is not None
+
     def puts_on_grid(self, function: str) -> bool:
         return function in KERNEL_FUNCTIONS
 
@@ -266,7 +277,11 @@ class _AheadLeaves:
         return self._of(selector, after_ms, Grid.at(until_ms)).samples(selector, after_ms, until_ms, context, hints)
 
     def _of(self, selector: Selector, after_ms: int, grid: Grid) -> Leaves:
+        span = self._span(selector, after_ms, grid.end_ms)
+        return self._source if span is None else span.samples
+
+    def _span(self, selector: Selector, after_ms: int, until_ms: int) -> _Span | None:
         for span in self.held.get(selector.alternatives, ()):
-            if span.after_ms <= after_ms and grid.end_ms <= span.until_ms:
-                return span.samples
-        return self._source
+            if span.after_ms <= after_ms and until_ms <= span.until_ms:
+                return span
+        return None

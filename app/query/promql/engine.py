@@ -221,7 +221,8 @@ class InstantQueries:
 
     def covers(self, query: str) -> bool:
         """Whether a query sees what was added; another one sees what the store has."""
-        return self._read.covers(query)
+        node = self._planner.tree(query)
+        return not isinstance(node, BadQuery) and self._read.covers(query, node)
 
     def add(self, labels: Labels, value: float | Histogram) -> None:
         """Adds a sample at the queries' time; NaN may be the stale marker."""
