@@ -27,11 +27,6 @@ class Sample:
     value: float | Histogram
 
 
-def reason(error: BaseException) -> str:
-    """What is wrong, without the name of a parameter that is none here."""
-    return str(error).removeprefix('invalid parameter "query": ')
-
-
 def vector_of(result: QueryResult) -> list[Sample]:
     """The samples of an instant query. Raises QueryFailed where it gives no vector or scalar."""
     if result.kind == "scalar":
@@ -93,7 +88,8 @@ class AlertMaker:
             labels[name] = expand(rule.name, text, series, sample.value)
         labels[ALERT_NAME] = rule.name
         annotations = {name: expand(rule.name, text, series, sample.value) for name, text in rule.annotations}
-        return labels_from(labels), labels_from(annotations)
+        # an annotation may be empty, a label may not
+        return labels_from(labels), tuple(sorted(annotations.items()))
 
 
 def alert_samples(rule: Rule, alerts: Alerts) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from alerting.templates.prometheus import Sample as TemplateSample
 from alerting.templates.prometheus import expand
-from app.errors import WatchhouseError
+from app.errors import QueryFailed, WatchhouseError
 from app.histogram import Histogram
 from app.labels import Labels
 from app.query.promql.format import format_general
@@ -20,6 +20,12 @@ Expander = Callable[[str, str, Mapping[str, str], float | Histogram], str]
 Ask = Callable[[str], Sequence[tuple[Labels, float | Histogram]]]
 """Answers an instant query at the time of the evaluation. Raises WatchhouseError."""
 
+
+def reason(error: BaseException) -> str:
+    """What is wrong, without the name of a parameter that is none here."""
+    return str(error).removeprefix('invalid parameter "query": ')
+
+
 _BRACKETS = (("(", "]"), ("[", ")"), ("(", ")"), ("[", "]"))
 """Which ends belong to a bucket."""
 
@@ -29,7 +35,10 @@ def expander(external_labels: Mapping[str, str], external_url: str, at_ms: int, 
     now = datetime.fromtimestamp(at_ms / 1000, UTC)
 
     def query(text: str, _: datetime) -> list[TemplateSample]:
-        return [TemplateSample(dict(labels), _shown(value)) for labels, value in ask(text)]
+        try:
+            return [TemplateSample(dict(labels), _shown(value)) for labels, value in ask(text)]
+        except WatchhouseError as error:
+            raise QueryFailed(reason(error)) from None
 
     def expanded(alert: str, text: str, labels: Mapping[str, str], value: float | Histogram) -> str:
         if "{{" not in text:

@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from alerting.rules.evaluate import AlertMaker, Sample, alert_samples, check_limit, reason, recorded, vector_of
-from alerting.rules.expand import Expander
+from alerting.rules.evaluate import AlertMaker, Sample, alert_samples, check_limit, recorded, vector_of
+from alerting.rules.expand import Expander, reason
 from alerting.rules.spec import Group, Rule
 from alerting.rules.state import ActiveAlert, advance
 from app.errors import WatchhouseError

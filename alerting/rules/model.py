@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from alerting.rules.evaluate import reason
+from alerting.rules.expand import reason
 from alerting.rules.spec import Group, Language, Rule
 from alerting.templates.prometheus import check
 from app.durations import DurationMs

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alerting.rules.evaluate import ALERT_NAME, Sample, reason, vector_of
-from alerting.rules.expand import expander
+from alerting.rules.evaluate import ALERT_NAME, Sample, vector_of
+from alerting.rules.expand import expander, reason
 from alerting.rules.group import GroupRun
 from alerting.rules.model import load_rule_file
 from alerting.rules.testing.files import AlertTest, ExprTest, TestCase, TestFile, load_test_file, rule_files
@@ -27,7 +27,7 @@ from alerting.rules.testing.report import (
 from app.config import Limits
 from app.errors import BadQuery, ConfigError, WatchhouseError
 from app.histogram import Histogram
-from app.labels import Labels, labels_from
+from app.labels import Labels
 from app.query.promql.ast import Node
 from app.query.promql.context import Context
 from app.query.promql.engine import DEFAULT_LOOKBACK_MS, evaluated
@@ -133,7 +133,8 @@ class _Case:
         ]
         expected = [
             ShownAlert(
-                labels_from({**alert.exp_labels, ALERT_NAME: test.alertname}), labels_from(alert.exp_annotations)
+                tuple(sorted({**alert.exp_labels, ALERT_NAME: test.alertname}.items())),
+                tuple(sorted(alert.exp_annotations.items())),
             )
             for alert in test.exp_alerts
         ]
