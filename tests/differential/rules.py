@@ -5,8 +5,13 @@ from __future__ import annotations
 import random
 from typing import Any
 
-
-_LABELS = ({}, {"severity": "page"}, {"a": "{{ $labels.a }}x"}, {"b": ""}, {"b": "{{ $value | humanize }}"})
+_LABELS: tuple[dict[str, str], ...] = (
+    {},
+    {"severity": "page"},
+    {"a": "{{ $labels.a }}x"},
+    {"b": ""},
+    {"b": "{{ $value | humanize }}"},
+)
 _TEXTS = (
     "{{ $labels.a }} is {{ $value }}",
     '{{ range query "m" | sortByLabel "b" }}{{ .Labels.b }}:{{ .Value }} {{ end }}',
@@ -32,11 +37,11 @@ class RuleGenerator:
             "interval": f"{self._random.choice((30, 60))}s",
             "input_series": [self._series(n) for n in range(self._random.randint(2, 6))],
             "alert_rule_test": [
-                {"eval_time": f"{self._random.randint(0, 14)}m", "alertname": alert}
+                {"eval_time": f"{self._random.randint(0, 7)}m", "alertname": alert}
                 for alert in self._names(groups, "alert")
             ],
             "promql_expr_test": [
-                {"expr": expr, "eval_time": f"{self._random.randint(0, 14)}m"}
+                {"expr": expr, "eval_time": f"{self._random.randint(0, 7)}m"}
                 for expr in ["ALERTS", "ALERTS_FOR_STATE", *self._names(groups, "record")]
             ],
         }
