@@ -185,7 +185,7 @@ def _group(run: GroupRun, rules: list[dict[str, Any]]) -> dict[str, Any]:
         "name": run.group.name,
         "file": run.group.file,
         "rules": rules,
-        "interval": run.group.interval_ms / 1000,
+        "interval": _seconds(run.group.interval_ms),
         "limit": run.group.limit,
         "evaluationTime": run.seconds,
         "lastEvaluation": _time(run.last_ms),
@@ -208,8 +208,8 @@ def _rule(run: RuleRun, language: Language, without_alerts: bool) -> dict[str, A
         return shown
     return {
         "state": run.state,
-        "duration": rule.for_ms / 1000,
-        "keepFiringFor": rule.keep_firing_ms / 1000,
+        "duration": _seconds(rule.for_ms),
+        "keepFiringFor": _seconds(rule.keep_firing_ms),
         "annotations": dict(rule.annotations),
         "alerts": None if without_alerts else [_alert(*found) for found in _present(run)],
         **shown,
@@ -278,6 +278,11 @@ def _listed(group: Group) -> dict[str, Any]:
             for rule in group.rules
         ],
     }
+
+
+def _seconds(ms: int) -> int | float:
+    # as Go writes them
+    return ms // 1000 if ms % 1000 == 0 else ms / 1000
 
 
 def _time(ms: int) -> str:

@@ -157,7 +157,9 @@ def _shown(data: Any) -> Any:
     """Without what cannot be the same: times of clocks, and what newer versions have beside."""
     if isinstance(data, dict):
         left = ("evaluationTime", "lastEvaluation", "activeAt", "keepFiringFor", "keepFiringSince")
-        return {key: _shown(value) for key, value in data.items() if key not in left and value != {}}
+        shown = {key: _shown(value) for key, value in data.items() if key not in left and value != {}}
+        # which of two series is named first is chance
+        return {**shown, **({"lastError": shown["lastError"].partition(" on the ")[0]} if "lastError" in shown else {})}
     if isinstance(data, list):
         return sorted((_shown(item) for item in data), key=lambda item: json.dumps(item, sort_keys=True))
     return data
