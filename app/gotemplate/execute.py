@@ -310,15 +310,11 @@ class Execution:
         match node:
             case Bool() | String():
                 return node.value
-            case Number(text=text, value=number):
-                if number.complex_ is not None:
-                    return number.complex_
-                hexadecimal = text[:2] in ("0x", "0X") and len(text) > 2 and not set("pP") & set(text)
-                if number.floating is not None and text[0] != "'" and not hexadecimal and set(".eEpP") & set(text):
-                    return number.floating
-                if number.integer is None:
-                    raise self._error(f"{text} overflows int")
-                return number.integer
+            case Number():
+                value = node.constant()
+                if value is None:
+                    raise self._error(f"{node} overflows int")
+                return value
         raise self._error(f"can't evaluate command {quoted(str(node))}")
 
     def _of_variable(self, dot: _Slot, node: Variable, operands: Sequence[Node] | None, final: object) -> object:

@@ -1,4 +1,4 @@
-"""`printf` in templates: Go's verbs for strings and numbers."""
+"""`printf` and `print` in templates: Go's verbs for strings and numbers."""
 
 from __future__ import annotations
 
@@ -41,6 +41,18 @@ def printf(scope: Scope, arguments: Sequence[Value]) -> Value:
         raise ValueError("printf in a template has more values than verbs")
     parts.append(scope.constant(form[end:]))
     return Value(f"concat({', '.join(parts)})", "text")
+
+
+def printed(scope: Scope, arguments: Sequence[Value], *, lines: bool) -> Value:
+    """`print`, and with `lines` `println`: values side by side; print puts spaces only where neither is a text."""
+    parts = ["''"]
+    for at, value in enumerate(arguments):
+        if at and (lines or "text" not in (value.kind, arguments[at - 1].kind)):
+            parts.append("' '")
+        parts.append(text_of(value))
+    if lines:
+        parts.append(scope.constant("\n"))
+    return Value(f"concat({', '.join(parts)}, '')", "text")
 
 
 def _printed(scope: Scope, match: re.Match[str], value: Value) -> str:
