@@ -462,8 +462,9 @@ def _with_all_digits(text: str, form: str, precision: int) -> str:
         wanted = 6 if precision < 0 else precision
         plain = body.replace(".", "")
         wanted -= len(plain.lstrip("0")) or (1 if body == "0" else 0)
-    elif form in "xX":
-        wanted = (6 if precision < 0 else precision) - len(body.removeprefix("0x").removeprefix("0X").replace(".", ""))
+    elif form == "x":
+        # Go counts the x among the digits
+        wanted = (6 if precision < 0 else precision) - len(body.replace(".", "")[1:])
     if "." not in body:
         body += "."
     return body + "0" * max(0, wanted) + tail

@@ -223,14 +223,14 @@ def _action(context: Context, node: Action) -> tuple[Context, Node]:
     if node.pipe.declared:
         return context, node
     context = context.nudged()
-    if context.state == "stateError":
-        return context, node
     for at, command in enumerate(node.pipe.commands):
         first = command.operands[0]
         if isinstance(first, Identifier) and first.name in _PREDEFINED:
             unquoted = context.state == "stateAttr" and context.delim == "delimSpaceOrTagEnd" and first.name == "html"
             if at < len(node.pipe.commands) - 1 or unquoted:
                 return wrong(f"predefined escaper {quoted(first.name)} disallowed in template", node), node
+    if context.state == "stateError":
+        return context, node
     if context.state in _URL_STATES:
         if context.url_part == "urlPartUnknown":
             return wrong(f"{node} appears in an ambiguous context within a URL", node), node
