@@ -81,7 +81,7 @@ class StateWriter:
             await self.flush()
 
     async def write_or_drop(self, changes: Changes) -> None:
-        """As `write_all`; what could not be kept is dropped, since whoever asked for it is told so. Raises StoreError."""
+        """As `write_all`; what could not be kept is dropped: whoever asked for it is told so. Raises StoreError."""
         try:
             await self.write_all(changes)
         except StoreError:
