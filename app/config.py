@@ -219,6 +219,20 @@ class SilenceLimits(StrictModel):
     max_bytes: int = Field(65_536, ge=256)
 
 
+class RulesConfig(Files):
+    """Rule files of Prometheus's form, and the rules that come with the service."""
+
+    logql_files: tuple[str, ...] = ()
+    """As `files`, with LogQL in them, as Loki's ruler has them."""
+    interval: Annotated[DurationMs, Field(gt=0)] = 60_000
+    """How often groups are evaluated that do not say so (Prometheus's global.evaluation_interval)."""
+    query_offset: DurationMs = 0
+    """How far in the past groups are evaluated that do not say so (Prometheus's global.rule_query_offset)."""
+    builtin: bool = True
+    builtin_off: tuple[str, ...] = ()
+    """Names of rules that come with the service and are not wanted."""
+
+
 class Alerting(StrictModel):
     """The Alertmanager file, and where links in messages lead."""
 
@@ -227,6 +241,45 @@ class Alerting(StrictModel):
     peer_timeout: DurationMs = 15_000
     """How long one instance waits for the one before it to tell, where several share a store."""
     silences: SilenceLimits = SilenceLimits()
+
+
+class GrafanaLinks(StrictModel):
+    """Where links of messages to Grafana's Explore lead."""
+
+    url: str
+    datasource: str = "watchhouse"
+    """The uid of the data source that has this service's metrics."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// or http://")
+        return value
+
+
+class Slack(StrictModel):
+    """The Slack app: its secrets, what people may do from Slack, and what messages show. docs/slack.md has more."""
+
+    signing_secret_file: Path | None = None
+    """With it messages have buttons, and /slack/interactive, /slack/command and /slack/events are served."""
+    bot_token_file: Path | None = None
+    """For answers to mentions; messages have their token from the Alertmanager file."""
+    api_url: str = "https://slack.com/api"
+    allow_actions: Literal["everyone"] | tuple[str, ...] = "everyone"
+    """Who may acknowledge and silence: everyone who sees a message, or these user ids; [] for nobody."""
+    commands: Literal["read_only", "all", "off"] = "read_only"
+    charts: Literal["auto", "upload", "off"] = "auto"
+    """auto: uploaded with a token, else by a signed URL if Slack can reach `alerting.external_url`."""
+    grafana: GrafanaLinks | None = None
+
+    @field_validator("allow_actions")
+    @classmethod
+    def _are_ids(cls, value: Literal["everyone"] | tuple[str, ...]) -> Literal["everyone"] | tuple[str, ...]:
+        for name in value if isinstance(value, tuple) else ():
+            if not re.fullmatch(r"[UW][A-Z0-9]{4,}", name):
+                raise ValueError(f"{name!r} is no user id of Slack, such as U012AB3CD: names can be changed")
+        return value
 
 
 class SloConfig(Files):
@@ -309,9 +362,10 @@ class Config(BaseSettings):
     receivers: Receivers = Receivers()
     scrape: Scrape = Scrape()
     buffer: Buffer = Buffer()
-    rules: Files = Files()
+    rules: RulesConfig = RulesConfig()
     slo: SloConfig = SloConfig()
     alerting: Alerting = Alerting()
+    slack: Slack = Slack()
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -335,7 +389,6 @@ class Config(BaseSettings):
         given = {
             "store.cluster": self.store.cluster,
             "buffer.kafka": self.buffer.kafka,
-            "rules.files": self.rules.files,
         }
         for key, value in given.items():
             if value:

@@ -125,6 +125,7 @@ class Delivery:
             deadline=deadline,
             suppressed=split.suppressed,
             acknowledged=self._tools.acknowledgements.of(alerts),
+            route_labels=group.route.labels,
         )
 
     async def deliver(self, group: AlertGroup, alerts: Sequence[Alert], now: datetime, deadline: datetime) -> bool:

@@ -60,8 +60,12 @@ def why_told(
 
 
 def shown_of(notification: Notification) -> str:
-    """A short text that differs when other alerts are suppressed or acknowledged, or in another way."""
-    parts = [f"{s.alert.fingerprint} {s.by} {' '.join(s.ids)} {s.until}" for s in notification.suppressed]
+    """A short text that differs when other alerts are suppressed or acknowledged, in another way, or end meanwhile."""
+    now = notification.now
+    parts = [
+        f"{s.alert.fingerprint} {s.by} {' '.join(s.ids)} {s.until}{' over' if s.alert.resolved_at(now) else ''}"
+        for s in notification.suppressed
+    ]
     parts += [f"{a.fingerprint} {a.by}" for a in notification.acknowledged]
     return hashlib.blake2b("\n".join(sorted(parts)).encode(), digest_size=8).hexdigest() if parts else ""
 

@@ -32,6 +32,8 @@ class RouteNode:
     goes_on: bool
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Its own and those of the routes above it: templates over a group's data."""
     children: list[RouteNode] = field(default_factory=list)
 
     def match(self, labels: Mapping[str, str]) -> list[RouteNode]:
@@ -84,6 +86,7 @@ def _node(route: Route, parent: RouteNode) -> RouteNode:
         # these two are not inherited
         mute_time_intervals=tuple(route.mute_time_intervals),
         active_time_intervals=tuple(route.active_time_intervals),
+        labels={**parent.labels, **route.labels},
     )
     node.children.extend(_node(child, node) for child in route.routes)
     return node

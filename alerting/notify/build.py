@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import SecretStr
-
 from alerting.config import AlertmanagerConfig, GlobalConfig
 from alerting.httpconfig import HttpConfig
 from alerting.notify.base import Notifier
@@ -16,27 +14,32 @@ from alerting.notify.opsgenie import OpsgenieNotifier
 from alerting.notify.pagerduty import PagerdutyNotifier
 from alerting.notify.rendering import Renderer
 from alerting.notify.secrets import SecretAddress
-from alerting.notify.slack import SlackNotifier
 from alerting.notify.webhook import WebhookNotifier
-from alerting.receivers import POST_MESSAGE, Receiver, SlackConfig
+from alerting.receivers import Receiver
+from alerting.slack.build import slack_notifier
+from alerting.slack.extras import Look
+from alerting.slack.room import SlackRoom
 from alerting.template_files import load_templates
 
 
-def build_notifiers(config: AlertmanagerConfig, *, external_url: str) -> dict[str, list[Notifier]]:
+def build_notifiers(
+    config: AlertmanagerConfig, *, external_url: str, slack: SlackRoom | None = None
+) -> dict[str, list[Notifier]]:
     """Notifiers by receiver name. Opens no connection; the alert manager closes them.
 
-    Raises ConfigError when a file of templates cannot be read.
+    `slack` is what all Slack receivers share. Raises ConfigError when a file of templates cannot be read.
     """
     renderer = Renderer(load_templates(config), external_url)
-    return {receiver.name: list(_notifiers(receiver, config.global_, renderer)) for receiver in config.receivers}
+    room = slack or SlackRoom(Look(external_url))
+    return {one.name: list(_notifiers(one, config.global_, renderer, room)) for one in config.receivers}
 
 
-def _notifiers(receiver: Receiver, defaults: GlobalConfig, renderer: Renderer) -> Iterator[Notifier]:
+def _notifiers(receiver: Receiver, defaults: GlobalConfig, renderer: Renderer, room: SlackRoom) -> Iterator[Notifier]:
     def sender(own: HttpConfig | None, timeout_ms: int = 0) -> HttpSender:
         return HttpSender(own or defaults.http_config, timeout_ms)
 
-    for slack in receiver.slack_configs:
-        yield _slack(slack, defaults, renderer.external_url)
+    for i, slack in enumerate(receiver.slack_configs):
+        yield slack_notifier(slack, defaults, f"{receiver.name}/slack/{i}", renderer, room)
     for webhook in receiver.webhook_configs:
         yield WebhookNotifier(webhook, sender(webhook.http_config, webhook.timeout), renderer)
     for pagerduty in receiver.pagerduty_configs:
@@ -62,24 +65,3 @@ def _with_common_proxy(own: HttpConfig | None, common: HttpConfig | None) -> Htt
     if own is None or common is None or own.proxy_url is not None:
         return own
     return own.model_copy(update={"proxy_url": common.proxy_url})
-
-
-def _slack(slack: SlackConfig, defaults: GlobalConfig, external_url: str) -> SlackNotifier:
-    sender = HttpSender(slack.http_config or defaults.http_config, slack.timeout)
-    with_token = _with_global_token(slack, defaults)
-    if with_token.app_token is not None or with_token.app_token_file is not None:
-        address = SecretAddress(slack.app_url or defaults.slack_app_url or SecretStr(POST_MESSAGE), None)
-    elif slack.api_url is not None or slack.api_url_file is not None:
-        address = SecretAddress(slack.api_url, slack.api_url_file)
-    else:
-        address = SecretAddress(defaults.slack_api_url, defaults.slack_api_url_file)
-    return SlackNotifier(with_token, address, sender, external_url=external_url)
-
-
-def _with_global_token(slack: SlackConfig, defaults: GlobalConfig) -> SlackConfig:
-    own = (slack.app_token, slack.app_token_file, slack.api_url)
-    authorized = slack.http_config is not None and slack.http_config.authorization is not None
-    if authorized or any(way is not None for way in own):
-        return slack
-    token = {"app_token": defaults.slack_app_token, "app_token_file": defaults.slack_app_token_file}
-    return slack.model_copy(update=token)

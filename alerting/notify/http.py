@@ -53,7 +53,7 @@ class HttpSender:
                 method,
                 url,
                 content=body,
-                headers=[("Content-Type", "application/json"), *(await self._headers(headers or {}))],
+                headers=await self._headers({"Content-Type": "application/json", **(headers or {})}),
                 auth=self._basic_auth(),
                 extensions=self._extensions(),
             )

@@ -63,7 +63,7 @@ def as_one_text(values: Sequence[object]) -> str:
     """What html, js and urlquery escape: one string as it is, else the values as print has them."""
     if len(values) == 1 and isinstance(values[0], str):
         return values[0]
-    return sprint(["<no value>" if value is INVALID else value for value in values])
+    return sprint(["<no value>" if is_nil(value) else value for value in values])
 
 
 def length(item: object) -> int:
@@ -181,9 +181,9 @@ def _same(first: object, other: object) -> bool:
         return is_nil(first) and is_nil(other)
     one, two = type_of(first), type_of(other)
     if one.kind != two.kind:
-        raise CallError(f"non-comparable types {text_of(first)}: {one}, {two}: {text_of(other)}")
+        raise CallError(f"non-comparable types {sprintf('%s', [first])}: {one}, {two}: {text_of(other)}")
     if not comparable(other):
-        raise CallError(f"non-comparable type {text_of(other)}: {two}")
+        raise CallError(f"non-comparable type {sprintf('%s', [other])}: {two}")
     return first is other if one.kind == "ptr" else first == other
 
 

@@ -12,7 +12,7 @@ from app.gotemplate.builtins import SHORT_CIRCUITS
 from app.gotemplate.calls import VALUE, Function, function_of
 from app.gotemplate.errors import CallError, TemplateError, TemplateLimit, TooLong
 from app.gotemplate.objects import method_of, names_of
-from app.gotemplate.printing import sorted_keys, text_of
+from app.gotemplate.printing import shown, sorted_keys, text_of
 from app.gotemplate.quoting import quoted
 from app.gotemplate.times import Duration, Time
 from app.gotemplate.tree import (
@@ -109,7 +109,7 @@ class Execution:
     def run(self, template: Template, data: object) -> str:
         """The text. Raises TemplateError."""
         self._template = template
-        slot = _Slot(data)
+        slot = _Slot(INVALID if data is None else data)
         self._variables = [("$", slot)]
         try:
             self._list(slot, template.root)
@@ -167,7 +167,7 @@ class Execution:
                 go_type = type_of(value)
                 if go_type.kind == "func":
                     raise self._error(f"can't print {node} of type {go_type}")
-                self._write(text_of(value))
+                self._write(shown(value))
 
     def _leave(self, dot: _Slot, node: Break | Continue) -> None:
         raise (_BreakLoop if isinstance(node, Break) else _ContinueLoop)
@@ -192,7 +192,6 @@ class Execution:
     def _range(self, dot: _Slot, node: Range) -> None:
         mark = len(self._variables)
         value = self._pipeline(dot, node.pipe)
-        self._node = node
         items = self._items(value, len(node.pipe.declared))
         inner = len(self._variables)
         ran = False
@@ -282,9 +281,9 @@ class Execution:
 
     def _command(self, dot: _Slot, command: Command, final: object) -> object:
         first = command.operands[0]
-        self._node = first
         match first:
             case Field():
+                self._node = first
                 return self._chain(dot, dot, first, first.names, command.operands, final)
             case Identifier():
                 return self._call_named(dot, first, command, command.operands, final)
@@ -295,6 +294,7 @@ class Execution:
         if isinstance(first, Pipe):
             self._no_function(command.operands, final)
             return self._pipeline(dot, first)
+        self._node = first
         self._no_function(command.operands, final)
         if isinstance(first, Nil):
             raise self._error("nil is not a command")
@@ -388,6 +388,9 @@ class Execution:
                 raise self._error(f"{name} is not a method but has arguments")
             return self._entry(receiver, go_type, name)
         if names is not None and name in names:
+            if not name[0].isupper():
+                kind = ANY if boxed else go_type
+                raise self._error(f"{name} is an unexported field of struct type {kind}")
             if has_arguments:
                 raise self._error(f"{name} has arguments but cannot be invoked as function")
             return getattr(receiver, names[name])

@@ -17,7 +17,6 @@ from app.gotemplate.values import INVALID, GoType, as_bytes, type_of
 MOST_CHARACTERS = 8 << 20
 _WIDEST = 1_000_000
 _SPEC = re.compile(r"%([-+# 0]*)", re.ASCII)
-_NUMBER = re.compile(r"[0-9]*", re.ASCII)
 _STRINGABLE = frozenset("vsxXq")
 _FLOAT_VERBS = {"v": ("g", -1), "F": ("f", 6), "f": ("f", 6), "e": ("e", 6), "E": ("E", 6), "g": ("g", -1),
                 "G": ("G", -1), "x": ("x", -1), "X": ("X", -1), "b": ("b", -1)}  # fmt: skip
@@ -64,6 +63,15 @@ def text_of(value: object) -> str:
         return str(value)
     printer = _Printer()
     printer.argument(value, "v", _PLAIN)
+    return printer.text()
+
+
+def shown(value: object) -> str:
+    """One value as `{{.}}` prints it: text_of, but for a pointer what it points to. Raises TooLong."""
+    if type(value) in (str, int) or type_of(value).kind != "ptr":
+        return text_of(value)
+    printer = _Printer()
+    printer.argument(value, "v", _PLAIN, pointed=True)
     return printer.text()
 
 
@@ -187,14 +195,15 @@ class _Formatter:
         return replace(flags, precision=self._digits() or 0), after_index
 
     def _digits(self) -> int | None:
-        match = _NUMBER.match(self._form, self._at)
-        if match is None or not match[0]:
-            return None
-        if len(match[0]) > 7 or int(match[0]) > _WIDEST * 10:
-            self._at = len(self._form)
-            return None
-        self._at = match.end()
-        return int(match[0])
+        """A number in the format; one with more digits than a width may have ends the format."""
+        found = None
+        while "0" <= self._form[self._at : self._at + 1] <= "9":
+            if found is not None and found > _WIDEST:
+                self._at = len(self._form)
+                return None
+            found = (found or 0) * 10 + int(self._form[self._at])
+            self._at += 1
+        return found
 
     def _star(self) -> int | None:
         if self._value >= len(self._values):
@@ -219,14 +228,11 @@ class _Printer:
             raise TooLong
         self._parts.append(text)
 
-    def _pad(self, text: str, flags: _Flags, *, zero: bool = False) -> None:
+    def _pad(self, text: str, flags: _Flags) -> None:
         if flags.width is not None and flags.width > len(text):
             if flags.width > MOST_CHARACTERS:
                 raise TooLong
-            if flags.minus:
-                text = text.ljust(flags.width)
-            else:
-                text = text.rjust(flags.width, "0" if zero and flags.zero else " ")
+            text = text.ljust(flags.width) if flags.minus else text.rjust(flags.width, "0" if flags.zero else " ")
         self.write(text)
 
     def typed(self, value: object) -> None:
@@ -248,11 +254,13 @@ class _Printer:
         self.write(")")
         self._erring = False
 
-    def argument(self, value: object, verb: str, flags: _Flags, depth: int = 0) -> None:
+    def argument(self, value: object, verb: str, flags: _Flags, depth: int = 0, *, pointed: bool = False) -> None:
+        """One value by a verb; `pointed` is for a pointer of which the structure is to be shown."""
         if value is None or value is INVALID:
-            if verb == "v" or (verb == "T" and not depth):
-                text = "interface {}(nil)" if depth and flags.sharp_v else "<nil>"
-                self._pad(text, flags)
+            if depth:
+                self.write("interface {}(nil)" if flags.sharp_v else "<nil>")
+            elif verb in "vT":
+                self._pad("<nil>", flags)
             else:
                 self._bad(None, verb, flags)
             return
@@ -267,7 +275,10 @@ class _Printer:
             if method is not None:
                 self._string(method(), verb, flags, value)
                 return
-        self._by_kind(value, verb, flags, depth)
+        if pointed:
+            self._struct(value, type_of(value).element or type_of(value), verb, flags, depth)
+        else:
+            self._by_kind(value, verb, flags, depth)
 
     def _by_kind(self, value: object, verb: str, flags: _Flags, depth: int) -> None:
         go_type = type_of(value)
@@ -368,10 +379,12 @@ class _Printer:
             digits = digits.rjust(flags.width - len(sign), "0")
         prefix = ""
         if flags.sharp:
-            prefix = {"b": "0b", "x": "0x", "X": "0X", "o": "" if digits[0] == "0" else "0"}.get(verb, "")
+            prefix = {"b": "0b", "x": "0x", "X": "0X"}.get(verb, "")
+            if verb in "oO" and digits[0] != "0":
+                prefix = "0"
         if verb == "O":
-            prefix = "0o"
-        self._pad(sign + prefix + digits, flags)
+            prefix = "0o" + prefix
+        self._pad(sign + prefix + digits, replace(flags, zero=False))
 
     def _float(self, number: float, value: object, verb: str, flags: _Flags) -> None:
         if verb not in _FLOAT_VERBS:
@@ -399,7 +412,7 @@ class _Printer:
         if flags.zero and not flags.minus and flags.width and shown:
             self.write(shown + digits.rjust(flags.width - 1, "0"))
         else:
-            self._pad(shown + digits, flags, zero=True)
+            self._pad(shown + digits, flags)
 
     def _complex(self, value: complex, verb: str, flags: _Flags) -> None:
         if verb not in _FLOAT_VERBS:
@@ -414,18 +427,18 @@ class _Printer:
         if verb == "v" and flags.sharp_v:
             verb = "q"
         if verb in "vs":
-            self._pad(text if flags.precision is None else text[: flags.precision], flags, zero=True)
+            self._pad(text if flags.precision is None else text[: flags.precision], flags)
         elif verb == "q":
             text = text if flags.precision is None else text[: flags.precision]
             if flags.sharp and "`" not in text and all(c == "\t" or c.isprintable() for c in text):
-                self._pad(f"`{text}`", flags, zero=True)
+                self._pad(f"`{text}`", flags)
             else:
-                self._pad(quoted(text, ascii_only=flags.plus), flags, zero=True)
+                self._pad(quoted(text, ascii_only=flags.plus), flags)
         elif verb in "xX":
             data = as_bytes(text)
             if flags.precision is not None:
                 data = data[: flags.precision]
-            self._pad(_hex(data, verb, flags), flags, zero=True)
+            self._pad(_hex(data, verb, flags), flags)
         else:
             self._bad(value, verb, flags)
 

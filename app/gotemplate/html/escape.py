@@ -121,6 +121,7 @@ class _Escaper:
         self._ends: dict[str, Context] = {}
         self._called: set[str] = set()
         self._loops: list[_Loop] = []
+        self._text = ""
 
     def template(self, context: Context, name: str, node: Node | None) -> tuple[Context, str]:
         """The context after a template that begins in one, and the name of its rewritten form."""
@@ -141,10 +142,11 @@ class _Escaper:
         for _ in range(2):
             known, made, called = dict(self._ends), dict(self.made), set(self._called)
             loops, self._loops = self._loops, []
+            text, self._text = self._text, template.text
             self._called.discard(mangled)
             self._ends[mangled] = assumed
             after, root = self._list(context, template.root)
-            self._loops = loops
+            self._loops, self._text = loops, text
             if after.state != "stateError" and (mangled not in self._called or after == assumed):
                 self._called |= called
                 self._ends[mangled] = after
@@ -195,9 +197,8 @@ class _Escaper:
             return once, node
         again, _ = self._loop(once, node, leaves=False)
         after = joined(once, again, node, "range")
-        if after.state == "stateError" and after.mistake is not None:
-            said = f"on range loop re-entry: {after.mistake.description}"
-            return replace(after, mistake=replace(after.mistake, description=said)), node
+        if after.state == "stateError":
+            return self._said(after, node, "on range loop re-entry"), node
         return self._joined(context, after, node, then, "range")
 
     def _loop(self, context: Context, node: Range, *, leaves: bool = True) -> tuple[Context, List]:
@@ -207,11 +208,15 @@ class _Escaper:
             if after.state == "stateError":
                 break
             after = joined(after, left, at, "range")
-            if after.state == "stateError" and after.mistake is not None:
+            if after.state == "stateError":
                 word = "break" if isinstance(at, Break) else "continue"
-                said = f"at range loop {word}: {after.mistake.description}"
-                after = replace(after, mistake=replace(after.mistake, description=said))
+                after = self._said(after, at, f"at range loop {word}")
         return after, then
+
+    def _said(self, context: Context, node: Node, where: str) -> Context:
+        mistake = context.mistake or Mistake("")
+        line = self._text.count("\n", 0, node.pos) + 1
+        return replace(context, mistake=replace(mistake, description=f"{where}: {mistake.description}", line=line))
 
 
 def _action(context: Context, node: Action) -> tuple[Context, Node]:

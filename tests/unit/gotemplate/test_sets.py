@@ -38,7 +38,7 @@ def test_fields_and_methods_of_objects() -> None:
     assert templates.expand('{{.Status}} {{.Is "firing"}} {{. | printf "%+v"}}', Alert("firing")) == (
         "firing true {Status:firing}"
     )
-    with pytest.raises(TemplateError, match="can't evaluate field Name in type template.Alert"):
+    with pytest.raises(TemplateError, match=r"can't evaluate field Name in type template\.Alert"):
         templates.expand("{{.Name}}", Alert("firing"))
     with pytest.raises(TemplateError, match="expected string; found 3"):
         templates.expand("{{.Is 3}}", Alert("firing"))

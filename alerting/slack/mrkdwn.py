@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-LONGEST_URL = 1000
+LONGEST_URL = 2500
+_MARKED_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
+_MARKED_LINK = re.compile(r"<([^|>]+)\|([^>]*)>")
 
 
 def units(text: str) -> int:
@@ -62,9 +66,40 @@ def date(at: datetime) -> str:
     return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time_secs}}|{utc(at)}>"
 
 
+def minute(at: datetime) -> str:
+    """As `date`, without seconds: a time to come."""
+    shown = at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{shown}>"
+
+
 def utc(at: datetime) -> str:
     """A time in UTC, for a person."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def joined(texts: Sequence[str], limit: int) -> str:
+    """Marked-up texts with dots between them, without those that have no room."""
+    out = ""
+    for text in texts:
+        more = f"{out} · {text}" if out else text
+        if text and units(more) <= limit:
+            out = more
+    return out
+
+
+def fit_marked(text: str, limit: int) -> str:
+    """A marked-up text of ours, whole, or without its markup where it has to be cut."""
+    return text if units(text) <= limit else escaped(plain(text), limit)
+
+
+def plain(text: str) -> str:
+    """A marked-up text of ours without its markup."""
+    return unescaped(_MARKED_LINK.sub(r"\2", _MARKED_DATE.sub(r"\1", text)).replace("*", "").replace("`", ""))
+
+
+def unescaped(text: str) -> str:
+    """A text as somebody typed it, of what Slack sends."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _one_line(text: str) -> str:
