@@ -75,6 +75,7 @@ async def test_certificates(secure: Service, authority: trustme.CA, tmp_path: Pa
     await good.close()
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -262,13 +263,8 @@ class Tunnel:
         behind = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         for source, sink in ((reader, behind[1]), (behind[0], writer)):
-            task = asyncio.create_task(self._pipe(source, sink))
+            task = asyncio.create_task(_pipe(source, sink))
             self._tasks.add(task)
-
-    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            sink.write(data)
-        sink.close()
 
 
 async def test_a_tunnel_with_headers(secure: Service, authority: trustme.CA, tmp_path: Path) -> None:
@@ -356,3 +352,32 @@ async def test_redirects(service: Service, follow: bool) -> None:
         with pytest.raises(NotifyError, match="307"):
             await made.post_json(service.url, b"{}")
     await made.close()
+
+
+async def test_a_socks_proxy(service: Service) -> None:
+    """A proxy may speak SOCKS 5; it is told where to connect to, and the name is not looked up here."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly((await reader.readexactly(2))[1])
+        writer.write(b"\x05\x00")
+        await reader.readexactly(4)
+        asked.append((await reader.readexactly((await reader.readexactly(1))[0])).decode())
+        await reader.readexactly(2)
+        writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+        behind = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"))
+        await asyncio.gather(_pipe(reader, behind[1]), _pipe(behind[0], writer))
+
+    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+    made = sender(proxy_url=f"socks5://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    await made.post_json("http://hooks.example/x", b"{}")
+    assert asked == ["hooks.example"]
+    assert service.requests[0].path == "/x"
+    await made.close()
+    proxy.close()
+
+
+async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+    sink.close()
