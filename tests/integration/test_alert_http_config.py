@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import trustme
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
-from alerting.httpconfig import HttpConfig
+from alerting.httpconfig import JWT_BEARER, HttpConfig
 from alerting.notify.base import NotifyError
 from alerting.notify.http import HttpSender
 from alerting.notify.proxies import bypassed
@@ -214,6 +218,46 @@ async def test_the_secret_in_the_form(service: Service) -> None:
     assert service.requests[1].form["client_secret"] == SECRET
     assert "Authorization" not in service.requests[1].headers
     await made.close()
+
+
+async def test_a_signed_assertion(service: Service, tmp_path: Path) -> None:
+    """jwt-bearer: the assertion says who asks for what and until when, signed with the client's key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    service.answer = Tokens()
+    config = {
+        "grant_type": JWT_BEARER,
+        "client_certificate_key_file": str(tmp_path / "key.pem"),
+        "client_certificate_key_id": "k1",
+        "signature_algorithm": "RS384",
+        "audience": "https://login.example",
+        "claims": {"team": "shop"},
+        "scopes": ["a", "b"],
+        "endpoint_params": {"x": "y"},
+    }
+    made = sender(oauth2={**oauth2(service, **config), "client_secret": None})
+    await made.post_json(f"{service.url}/hook", b"{}")
+    asked, hook = service.requests
+    assert (asked.form["grant_type"], asked.form["x"]) == (JWT_BEARER, "y")
+    assert "Authorization" not in asked.headers
+    assert jwt.get_unverified_header(asked.form["assertion"])["kid"] == "k1"
+    told = jwt.decode(asked.form["assertion"], key.public_key(), ["RS384"], audience="https://login.example")
+    assert (told["iss"], told["sub"], told["scope"], told["team"]) == ("id", "id", "a b", "shop")
+    assert told["exp"] - told["iat"] == 600
+    assert hook.headers["Authorization"] == "Bearer t1"
+    await made.close()
+
+
+async def test_a_key_that_signs_nothing(service: Service) -> None:
+    """A key that is none is the user's to mend, and is not told."""
+    made = sender(oauth2=oauth2(service, grant_type=JWT_BEARER, client_certificate_key=SECRET))
+    with pytest.raises(NotifyError, match="cannot be signed") as caught:
+        await made.post_json(service.url, b"{}")
+    assert not caught.value.retry
+    assert SECRET not in str(caught.value)
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
