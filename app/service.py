@@ -18,6 +18,7 @@ from alerting.config_notices import notices
 from alerting.manager.manager import AlertManager, Sharing
 from alerting.manager.silences import Limits
 from alerting.notify.build import build_notifiers
+from alerting.rules.engine import RuleEngine
 from app.api.alerting import alerting_router
 from app.api.alertmanager import alertmanager_router
 from app.api.clickhouse import clickhouse_router
@@ -32,7 +33,7 @@ from app.api.prometheus_read import read_router
 from app.api.prometheus_status import Running, status_router
 from app.api.prometheus_targets import targets_router
 from app.api.remote_write import remote_write_endpoint
-from app.api.rules import rules_router
+from app.api.rules import loki_rules_router, rules_router
 from app.api.slack import SlackParts, SlackSlos
 from app.api.slo import slo_router
 from app.config import Address, Config
@@ -52,7 +53,7 @@ from app.store.state import StateStore
 from app.telemetry import REGISTRY
 from app.web import TokenCheck, create_app
 from app.yamlfile import Document
-from ingest.derived import DerivedSeries
+from ingest.derived import DerivedSeries, RecordedSamples
 from ingest.fluentbit.forward import ForwardReceiver
 from ingest.kafka.receiver import KafkaReceiver
 from ingest.otlp.grpc_server import OtlpGrpcReceiver
@@ -119,7 +120,7 @@ class Service:
                 log.exception("stopping %s failed", name)
 
     async def reload(self) -> None:
-        """Reads configuration, scrape targets and SLOs again.
+        """Reads configuration, scrape targets, SLOs and rules again.
 
         Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners and store are taken up
         at the next start.
@@ -134,6 +135,7 @@ class Service:
             await self.scrapes.reload(self._with_itself(loaded.scrape))
             await self.alerts.reload(loaded.alertmanager, notifiers)
             await self.slos.reload(loaded.slos.specs)
+            await self.rules.reload(loaded.rules.groups)
             self._loaded, well = loaded, True
             self._warn_of_alerting()
         finally:
@@ -180,7 +182,8 @@ class Service:
                 targets_router(lambda: self.scrapes),
                 status_router(lambda: self.config, self._running, pool, gate),
                 loki_router(logql, limits, gate),
-                rules_router(self.slos),
+                rules_router(self.rules, self.slos),
+                loki_rules_router(self.rules),
                 fluentbit_router(writer, limits),
                 otlp,
                 slo_router(self.slos, gate, limits, lambda: self._loaded.slos.windows),
@@ -235,6 +238,17 @@ class Service:
         await self._started("alert manager", self.alerts)
         self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)
+        self.rules = RuleEngine(
+            self._loaded.rules.groups,
+            promql,
+            LogQLEngine(pool, self.config.limits),
+            state,
+            RecordedSamples(writer, "rules"),
+            self.alerts,
+            external_url=url,
+            external_labels=lambda: self._loaded.scrape.external_labels or {},
+        )
+        await self._started("rule engine", self.rules)
 
     def _warn_of_alerting(self) -> None:
         for notice in notices(self._loaded.alertmanager):
