@@ -42,7 +42,8 @@ class SlackBot:
     integration = "slack"
 
     def __init__(self, key: str, words: Words, api: SlackApi, room: SlackRoom) -> None:
-        self.send_resolved = words.config.send_resolved
+        # the end changes the message and calls nobody: it is told unless somebody says that it is not to be
+        self.send_resolved = words.config.send_resolved or "send_resolved" not in words.config.model_fields_set
         self._key = key
         self._words = words
         self._api = api
