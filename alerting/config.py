@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from alerting.config_checks import cross_check
-from alerting.fields import File, Flag, Fraction, Many, Secret, SecretUrl, Text, Texts, Url, at_most_one
+from alerting.fields import File, Flag, Fraction, Many, Secret, SecretUrl, ShownUrl, Text, Texts, Url, at_most_one
 from alerting.httpconfig import Headers, HttpConfig, TlsConfig
 from alerting.intervals import TimeIntervalSpec
 from alerting.matchers import checked, parse_matchers, sort_key
@@ -100,7 +100,7 @@ class GlobalConfig(GoModel):
     slack_api_url_file: File = None
     slack_app_token: Secret = None
     slack_app_token_file: File = None
-    slack_app_url: SecretUrl | None = None
+    slack_app_url: ShownUrl | None = None
     pagerduty_url: Url = "https://events.pagerduty.com/v2/enqueue"
     opsgenie_api_url: Url = "https://api.opsgenie.com/"
     opsgenie_api_key: Secret = None

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from alerting.config import (
     DEFAULT_GROUP_INTERVAL_MS,
     DEFAULT_REPEAT_INTERVAL_MS,
@@ -16,16 +18,23 @@ from alerting.config import (
 )
 from alerting.httpconfig import JWT_BEARER, HttpConfig
 from alerting.matchers import advice
+from alerting.template_files import load_templates
+from alerting.templates.alertmanager import AlertTemplates
+from app.gotemplate import TemplateError
 from app.yamlfile import Document, KeyPath, dotted
 
 _MATCHER_LISTS = ("matchers", "source_matchers", "target_matchers")
 
 
 def check_alertmanager(path: Path) -> list[str]:
-    """The notices of a file, each with its line. Raises ConfigError as `load_alertmanager` does."""
+    """The notices of a file, each with its line.
+
+    Raises ConfigError as `load_alertmanager` does, and for files of templates that cannot be read.
+    """
     document = read_alertmanager(path)
     config = parse_alertmanager(document, path.parent)
-    told = [*found_in(config), *_matcher_advice(document.data, ())]
+    templates = load_templates(config)
+    told = [*found_in(config), *_matcher_advice(document.data, ()), *_broken_templates(config, templates)]
     told.sort(key=lambda notice: document.line_of(notice[0]) or 0)
     return [_with_place(document, key, words) for key, words in told]
 
@@ -77,6 +86,46 @@ def _timers(route: Route, key: KeyPath, interval_ms: int, repeat_ms: int) -> Ite
         yield (*key, "repeat_interval"), words
     for i, child in enumerate(route.routes):
         yield from _timers(child, (*key, "routes", i), interval_ms, repeat_ms)
+
+
+def _broken_templates(config: AlertmanagerConfig, templates: AlertTemplates) -> Iterator[tuple[KeyPath, str]]:
+    for i, receiver in enumerate(config.receivers):
+        unsent = receiver.unsent()
+        for kind, entries in receiver.entries().items():
+            if kind not in unsent:
+                for j, entry in enumerate(entries):
+                    for key, text in _texts(entry, ("receivers", i, kind, j)):
+                        yield from _broken(key, text, templates)
+    yield from _broken_labels(config.route, ("route",), templates)
+
+
+def _broken_labels(route: Route, key: KeyPath, templates: AlertTemplates) -> Iterator[tuple[KeyPath, str]]:
+    for name, text in route.labels.items():
+        yield from _broken((*key, "labels", name), text, templates)
+    for i, child in enumerate(route.routes):
+        yield from _broken_labels(child, (*key, "routes", i), templates)
+
+
+def _broken(key: KeyPath, text: str, templates: AlertTemplates) -> Iterator[tuple[KeyPath, str]]:
+    try:
+        templates.check(text)
+    except TemplateError as error:
+        yield key, f"cannot be expanded, and nothing will be sent: {error}"
+
+
+def _texts(value: Any, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Every text with a template in what is configured, with its key. Secrets are none of them."""
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            yield from _texts(getattr(value, name), (*key, info.alias or name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts(item, (*key, str(name)))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _texts(item, (*key, i))
+    elif isinstance(value, str) and "{{" in value:
+        yield key, value
 
 
 def _matcher_advice(data: Any, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -120,6 +120,12 @@ Url = Annotated[str, BeforeValidator(_text), AfterValidator(_http_url)]
 SecretUrl = Annotated[SecretStr, BeforeValidator(_text), AfterValidator(_secret_http_url)]
 """A URL that is a credential: it cannot be printed."""
 
+ShownUrl = Annotated[SecretUrl, PlainSerializer(lambda value: value.get_secret_value(), when_used="json")]
+"""A URL that is used where a `SecretUrl` may be and is none: a dump shows it."""
+
+HIDDEN_URL = "http://<secret>"
+"""What a dump shows of a URL where programs that read it want a URL."""
+
 
 def _template_url(value: SecretStr | None) -> SecretStr | None:
     if value is not None and "{{" not in value.get_secret_value():
@@ -127,7 +133,12 @@ def _template_url(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-SecretTemplateUrl = Annotated[SecretStr | None, BeforeValidator(_none_if_empty), AfterValidator(_template_url)]
+SecretTemplateUrl = Annotated[
+    SecretStr | None,
+    BeforeValidator(_none_if_empty),
+    AfterValidator(_template_url),
+    PlainSerializer(lambda value: value and HIDDEN_URL, when_used="json"),
+]
 """A URL that is a credential, or a template of one; None when it is empty."""
 
 _GO_DURATION = re.compile(r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+|[+-]?0")

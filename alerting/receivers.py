@@ -18,6 +18,7 @@ from alerting.fields import (
     Secret,
     SecretTemplateUrl,
     SecretUrl,
+    ShownUrl,
     Text,
     Texts,
     at_most_one,
@@ -91,7 +92,7 @@ class SlackConfig(GoModel):
     api_url_file: File = None
     app_token: Secret = None
     app_token_file: File = None
-    app_url: SecretUrl | None = None
+    app_url: ShownUrl | None = None
     http_config: HttpConfig | None = None
     channel: Text = ""
     username: Text = ""

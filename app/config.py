@@ -219,6 +219,20 @@ class SilenceLimits(StrictModel):
     max_bytes: int = Field(65_536, ge=256)
 
 
+class RulesConfig(Files):
+    """Rule files of Prometheus's form, and the rules that come with the service."""
+
+    logql_files: tuple[str, ...] = ()
+    """As `files`, with LogQL in them, as Loki's ruler has them."""
+    interval: Annotated[DurationMs, Field(gt=0)] = 60_000
+    """How often groups are evaluated that do not say so (Prometheus's global.evaluation_interval)."""
+    query_offset: DurationMs = 0
+    """How far in the past groups are evaluated that do not say so (Prometheus's global.rule_query_offset)."""
+    builtin: bool = True
+    builtin_off: tuple[str, ...] = ()
+    """Names of rules that come with the service and are not wanted."""
+
+
 class Alerting(StrictModel):
     """The Alertmanager file, and where links in messages lead."""
 
@@ -348,7 +362,7 @@ class Config(BaseSettings):
     receivers: Receivers = Receivers()
     scrape: Scrape = Scrape()
     buffer: Buffer = Buffer()
-    rules: Files = Files()
+    rules: RulesConfig = RulesConfig()
     slo: SloConfig = SloConfig()
     alerting: Alerting = Alerting()
     slack: Slack = Slack()
@@ -375,7 +389,6 @@ class Config(BaseSettings):
         given = {
             "store.cluster": self.store.cluster,
             "buffer.kafka": self.buffer.kafka,
-            "rules.files": self.rules.files,
         }
         for key, value in given.items():
             if value:

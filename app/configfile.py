@@ -71,7 +71,7 @@ def _from_folder(data: Any, folder: Path, key: str = "") -> Any:
         return [_from_folder(item, folder, key) for item in data]
     if key == "windows" and data in ("google", "pyrra"):
         return data
-    if isinstance(data, str) and data and (key in _PATH_KEYS or key == "files"):
+    if isinstance(data, str) and data and (key in _PATH_KEYS or key in ("files", "logql_files")):
         return str(folder / data)
     return data
 

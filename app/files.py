@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from alerting.config import AlertmanagerConfig, load_alertmanager
 from alerting.config_notices import check_alertmanager
+from alerting.rules.files import RuleSetup, check_rules, load_rules
+from alerting.template_files import load_templates
 from app.config import Config
 from app.configfile import load_config
 from app.errors import ConfigError, Problem
@@ -30,6 +32,7 @@ class Loaded:
     slos: SloSetup
     alertmanager: AlertmanagerConfig
     scrape: ScrapeSet
+    rules: RuleSetup
 
 
 def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Loaded:
@@ -47,7 +50,8 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
     slos = attempt(lambda: load_slos(config.slo), SloSetup((), load_windows()))
     nobody = AlertmanagerConfig.model_validate(_NOBODY)
     file = config.alerting.config
-    alertmanager = attempt(lambda: load_alertmanager(file), nobody) if file else nobody
+    alertmanager = attempt(lambda: _with_templates(file), nobody) if file else nobody
+    rules = attempt(lambda: load_rules(config.rules), RuleSetup())
     scrape = ScrapeSet()
     for scrape_file in config.scrape.files:
         scrape = attempt(partial(_with_file, scrape, scrape_file), scrape)
@@ -55,7 +59,13 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
         scrape = attempt(partial(_with_inline, scrape, config, path), scrape)
     if problems:
         raise ConfigError(problems)
-    return Loaded(config, slos, alertmanager, scrape)
+    return Loaded(config, slos, alertmanager, scrape, rules)
+
+
+def _with_templates(path: Path) -> AlertmanagerConfig:
+    alertmanager = load_alertmanager(path)
+    load_templates(alertmanager)
+    return alertmanager
 
 
 def _with_file(scrape: ScrapeSet, path: Path) -> ScrapeSet:
@@ -107,13 +117,15 @@ def check_file(path: Path) -> list[str]:
         return check_alertmanager(path)
     if is_slo_data(data):
         return [str(notice) for notice in check_slo([path])]
+    if "groups" in keys:
+        return [str(notice) for notice in check_rules(path)]
     if "global" in keys or "scrape_configs" in keys:
         return load_scrape_file(path)[1]
     loaded = load_all(path)
     alertmanager = [loaded.config.alerting.config] if loaded.config.alerting.config else []
     named = [*loaded.config.scrape.files, *alertmanager]
     told = [notice for file in named for notice in check_file(file)]
-    return [*told, *(str(notice) for notice in loaded.slos.notices)]
+    return [*told, *(str(notice) for notice in (*loaded.slos.notices, *loaded.rules.notices))]
 
 
 def _check_alone(path: Path) -> Checked:

@@ -18,6 +18,7 @@ from alerting.config_notices import notices
 from alerting.manager.manager import AlertManager, Sharing
 from alerting.manager.silences import Limits
 from alerting.notify.build import build_notifiers
+from alerting.rules.engine import RuleEngine
 from app.api.alerting import alerting_router
 from app.api.alertmanager import alertmanager_router
 from app.api.clickhouse import clickhouse_router
@@ -32,7 +33,7 @@ from app.api.prometheus_read import read_router
 from app.api.prometheus_status import Running, status_router
 from app.api.prometheus_targets import targets_router
 from app.api.remote_write import remote_write_endpoint
-from app.api.rules import rules_router
+from app.api.rules import loki_rules_router, rules_router
 from app.api.slack import SlackParts, SlackSlos
 from app.api.slo import slo_router
 from app.config import Address, Config
@@ -52,7 +53,7 @@ from app.store.state import StateStore
 from app.telemetry import REGISTRY
 from app.web import TokenCheck, create_app
 from app.yamlfile import Document
-from ingest.derived import DerivedSeries
+from ingest.derived import DerivedSeries, RecordedSamples
 from ingest.fluentbit.forward import ForwardReceiver
 from ingest.kafka.receiver import KafkaReceiver
 from ingest.otlp.grpc_server import OtlpGrpcReceiver
@@ -119,18 +120,24 @@ class Service:
                 log.exception("stopping %s failed", name)
 
     async def reload(self) -> None:
-        """Reads configuration, scrape targets and SLOs again.
+        """Reads configuration, scrape targets, SLOs and rules again.
 
-        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners, store and
-        Alertmanager's file are taken up at the next start.
+        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners and store are taken up
+        at the next start.
         """
         well = False
         try:
             loaded = await asyncio.to_thread(self._reread)
-            # targets first: they are what may still be refused
+            # made before anything changes: what may still be refused comes first
+            notifiers = await asyncio.to_thread(
+                build_notifiers, loaded.alertmanager, external_url=self._external_url, slack=self.slack.room
+            )
             await self.scrapes.reload(self._with_itself(loaded.scrape))
+            await self.alerts.reload(loaded.alertmanager, notifiers)
             await self.slos.reload(loaded.slos.specs)
+            await self.rules.reload(loaded.rules.groups)
             self._loaded, well = loaded, True
+            self._warn_of_alerting()
         finally:
             self._running.reread(well)
         log.info("configuration reloaded")
@@ -156,7 +163,7 @@ class Service:
         logql = LogQLEngine(pool, limits)
         gate = QueryGate(limits, pool.end_statements)
         self._steps.append(("queries", _in_thread(gate.close)))
-        url = config.alerting.external_url or f"http://{config.http.listen}"
+        url = self._external_url
         self.slack = SlackParts(config, url, SlackSlos(lambda: self.slos, promql, logql, gate, limits))
         await self._start_alerting(pool, promql, writer, url)
         self._steps.append(("slack", self.slack.stop))
@@ -175,7 +182,8 @@ class Service:
                 targets_router(lambda: self.scrapes),
                 status_router(lambda: self.config, self._running, pool, gate),
                 loki_router(logql, limits, gate),
-                rules_router(self.slos),
+                rules_router(self.rules, self.slos),
+                loki_rules_router(self.rules),
                 fluentbit_router(writer, limits),
                 otlp,
                 slo_router(self.slos, gate, limits, lambda: self._loaded.slos.windows),
@@ -213,8 +221,7 @@ class Service:
     async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer, url: str) -> None:
         state = StateStore(pool)
         alertmanager = self._loaded.alertmanager
-        for notice in notices(alertmanager):
-            log.warning("alerting.config: %s", notice)
+        self._warn_of_alerting()
         notifiers = build_notifiers(alertmanager, external_url=url, slack=self.slack.room)
         # others can reach the store of a server, and an embedded one that is served for writing
         shared = not pool.embedded or self.config.store.http_writable
@@ -233,6 +240,25 @@ class Service:
             self.slack.room.warm_up()
         self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)
+        self.rules = RuleEngine(
+            self._loaded.rules.groups,
+            promql,
+            LogQLEngine(pool, self.config.limits),
+            state,
+            RecordedSamples(writer, "rules"),
+            self.alerts,
+            external_url=url,
+            external_labels=lambda: self._loaded.scrape.external_labels or {},
+        )
+        await self._started("rule engine", self.rules)
+
+    def _warn_of_alerting(self) -> None:
+        for notice in notices(self._loaded.alertmanager):
+            log.warning("alerting.config: %s", notice)
+
+    @property
+    def _external_url(self) -> str:
+        return self.config.alerting.external_url or f"http://{self.config.http.listen}"
 
     def _slo_engine(self, pool: Pool, promql: PromQLEngine, state: StateStore, writer: Writer, url: str) -> SloEngine:
         slo, limits = self.config.slo, self.config.limits

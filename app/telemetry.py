@@ -97,6 +97,40 @@ SLO_RECOUNTED = Counter(
 )
 SLOS = Gauge("watchhouse_slos", "SLOs that are watched, groups spread out.", registry=REGISTRY)
 
+RULES = Gauge("watchhouse_rules", "Rules by group.", ["rule_group"], registry=REGISTRY)
+RULE_EVALUATIONS = Counter("watchhouse_rule_evaluations", "Rules evaluated.", ["rule_group"], registry=REGISTRY)
+RULE_FAILURES = Counter(
+    "watchhouse_rule_evaluation_failures",
+    "Rules that could not be evaluated or whose samples could not be kept.",
+    ["rule_group"],
+    registry=REGISTRY,
+)
+RULE_SECONDS = Histogram("watchhouse_rule_evaluation_seconds", "Time to evaluate one rule.", registry=REGISTRY)
+RULE_GROUP_SECONDS = Gauge(
+    "watchhouse_rule_group_last_duration_seconds",
+    "Time the last evaluation of a group took.",
+    ["rule_group"],
+    registry=REGISTRY,
+)
+RULE_LAST_EVALUATION = Gauge(
+    "watchhouse_rule_group_last_evaluation_timestamp_seconds",
+    "The slot of a group's last evaluation.",
+    ["rule_group"],
+    registry=REGISTRY,
+)
+RULE_LATE = Counter(
+    "watchhouse_rule_late_evaluations",
+    "Slots of a group that were evaluated when the next one was due already.",
+    ["rule_group"],
+    registry=REGISTRY,
+)
+RULE_MISSED = Counter(
+    "watchhouse_rule_missed_evaluations",
+    "Slots of a group that were given up: too far behind, or of a time in which the service was stopped.",
+    ["rule_group"],
+    registry=REGISTRY,
+)
+
 for _reason in ("too_long", "malformed", "out_of_bounds"):
     DROPPED_EXEMPLARS.labels(_reason)
 for _signal in ("metrics", "logs"):

@@ -207,9 +207,9 @@ def validate(document: Document, model: type[M], *, context: object = None) -> M
     return result
 
 
-def load_model(path: Path, model: type[M]) -> M:
+def load_model(path: Path, model: type[M], *, as_written: bool = False) -> M:
     """The one document of a file as a model. Raises ConfigError with every problem: unreadable, not YAML, wrong."""
-    documents = load_documents(path)
+    documents = load_documents(path, as_written=as_written)
     if len(documents) > 1:
         raise ConfigError(
             [Problem(str(path), documents[1].lines.get(()), "", "one YAML document is wanted, here is another")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import ssl
 from collections.abc import Callable
@@ -99,7 +101,7 @@ class Mail:
 
 @dataclass(slots=True)
 class MailServer:
-    """A mail server on loopback. `refuse` gives the answer to a step (`rcpt`, `data`), "" for taking it."""
+    """A mail server on loopback. `refuse` has the answers to steps (`rcpt`, `data`) that it does not take."""
 
     mails: list[Mail] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ class MailServer:
         starttls: ssl.SSLContext | None = None,
         implicit_tls: ssl.SSLContext | None = None,
         without: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
     ) -> MailServer:
         """Listens. `without` are ways to log in that it does not offer."""
 
@@ -129,7 +132,7 @@ class MailServer:
             )
 
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=implicit_tls)
+        self._server = await loop.create_server(protocol, host, 0, ssl=implicit_tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -151,6 +154,13 @@ class MailServer:
             return AuthResult(success=True, auth_data=(data.login.decode(), mechanism))
         return AuthResult(success=False, handled=False)
 
+    async def auth_CRAM__MD5(self, server: SMTP, arguments: list[str]) -> AuthResult:
+        challenge = b"<1896.697170952@mail.example>"
+        answer = await server.challenge_auth(challenge)
+        login, _, digest = (answer.decode() if isinstance(answer, bytes) else "").partition(" ")
+        good = hmac.new(self.password.encode(), challenge, hashlib.md5).hexdigest() == digest
+        return AuthResult(success=good, auth_data=(login, "CRAM-MD5") if good else None)
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
@@ -170,7 +180,7 @@ class MailServer:
             list(envelope.rcpt_tos),
             message,
             str(session.host_name),
-            session.ssl is not None or server.transport.get_extra_info("sslcontext") is not None,
+            session.ssl is not None or bool(server.transport and server.transport.get_extra_info("sslcontext")),
             session.auth_data,
         )
         self.mails.append(mail)

@@ -59,6 +59,8 @@ class Way:
     notifier: Notifier
     dedup: DedupStage
     stages: Sequence[Stage]
+    editor: Editor | None = None
+    """The same notifier, where it can change what it said."""
     refused: dict[str, str] = field(default_factory=dict)
     """What could not be shown, by group: trying again would not help."""
 
@@ -82,7 +84,8 @@ def build_ways(receiver: str, notifiers: Sequence[Notifier], tools: Tools) -> li
             ClaimedStages(tools.claims, key, tools.nflog, tools.peers, [dedup, send]),
             RecordStage(tools.nflog, tools.claims, key, notifier),
         ]
-        ways.append(Way(key, notifier, dedup, stages))
+        editor = notifier if isinstance(notifier, Editor) else None
+        ways.append(Way(key, notifier, dedup, stages, editor))
     return ways
 
 
@@ -102,7 +105,7 @@ class Delivery:
         entries = (
             self._tools.nflog.get(f"{way.key}|{group.key}")
             for way in self.ways(group.route.receiver)
-            if isinstance(way.notifier, Editor)
+            if way.editor is not None
         )
         return any(entry is not None and entry.memory for entry in entries)
 
@@ -122,6 +125,7 @@ class Delivery:
             deadline=deadline,
             suppressed=split.suppressed,
             acknowledged=self._tools.acknowledgements.of(alerts),
+            route_labels=group.route.labels,
         )
 
     async def deliver(self, group: AlertGroup, alerts: Sequence[Alert], now: datetime, deadline: datetime) -> bool:
@@ -147,15 +151,16 @@ class Delivery:
 
         False when it should be tried again soon. The caller holds the group's lock.
         """
+        if way.editor is None:
+            return True
         key, shown = log_key(way.key, notification), shown_of(notification)
         entry = self._tools.nflog.get(key)
-        notifier = way.notifier
-        if not isinstance(notifier, Editor) or entry is None or not entry.memory:
+        if entry is None or not entry.memory:
             return True
         if entry.shown == shown or way.refused.get(key) == shown or self._tools.peers.position():
             return True
         try:
-            memory = await notifier.update(replace(notification, memory=entry.memory))
+            memory = await way.editor.update(replace(notification, memory=entry.memory))
         except NotifyError as error:
             log.error("changing the message of %s at %s failed: %s", key, way.name, error)
             if not error.retry:

@@ -99,7 +99,7 @@ class Editing:
         assert self._delivery is not None
         now = self._clock.now()
         # a flush that is under way wakes this again when it ends
-        wanted = [g for g in self._groups.all() if not g.lock.locked() and self._delivery.can_edit(g)]
+        wanted = [g for g in self._groups if not g.lock.locked() and self._delivery.can_edit(g)]
         results = await asyncio.gather(*(self._edit(group, now) for group in wanted), return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -74,6 +75,9 @@ class GroupTable:
 
     def __len__(self) -> int:
         return len(self._groups)
+
+    def __iter__(self) -> Iterator[AlertGroup]:
+        return iter(list(self._groups.values()))
 
     def all(self) -> list[AlertGroup]:
         """Every group, by labels and receiver."""

@@ -14,6 +14,7 @@ import orjson
 
 from alerting.manager.audit import Audit
 from alerting.manager.clock import Clock
+from alerting.manager.matching import MatcherIndex, all_match
 from alerting.manager.state import SILENCE, Document, StateWriter
 from alerting.matchers import checked
 from app.errors import WatchhouseError
@@ -59,7 +60,7 @@ class Silence:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an alert with these labels is meant."""
-        return all(matcher.matches_labels(labels) for matcher in self.matchers)
+        return all_match(self.matchers, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Silences:
         self._clock = clock
         self._limits = limits or Limits()
         self._all: dict[str, Silence] = {}
-        self._index = _Index(())
+        self._index: MatcherIndex[Silence] = MatcherIndex(())
         self._indexed = -1
         self._changing = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -126,7 +127,7 @@ class Silences:
     def silencing(self, labels: Labels, now: datetime) -> list[Silence]:
         """The active silences that an alert with these labels is under, the one that lasts longest first."""
         if self._indexed != self.version:
-            self._index = _Index(s for s in self._all.values() if s.ends_at > now)
+            self._index = MatcherIndex((s.matchers, s) for s in self._all.values() if s.ends_at > now)
             self._indexed = self.version
         found = [s for s in self._index.candidates(labels) if s.state(now) == "active"]
         mapping = dict(labels)
@@ -205,23 +206,6 @@ class Silences:
         size, most = len(orjson.dumps(_encode(silence))), self._limits.most_bytes
         if size > most:
             raise BadSilence(f"silence exceeded maximum size: {size} bytes (limit: {most} bytes)")
-
-
-class _Index:
-    """Silences by one label they want to have a certain value; those that want none by themselves."""
-
-    def __init__(self, silences: Iterable[Silence]) -> None:
-        self._by_pair: dict[tuple[str, str], list[Silence]] = {}
-        self._others: list[Silence] = []
-        for silence in silences:
-            pair = next(((m.name, m.value) for m in silence.matchers if m.op is MatchOp.EQUAL and m.value), None)
-            (self._others if pair is None else self._by_pair.setdefault(pair, [])).append(silence)
-
-    def candidates(self, labels: Labels) -> list[Silence]:
-        found = list(self._others)
-        for pair in labels:
-            found += self._by_pair.get(pair, ())
-        return found
 
 
 def shown(silence: Silence) -> dict[str, Any]:

@@ -23,9 +23,19 @@ from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
-for _integration in ("slack", "webhook"):
+for _integration in ("slack", "webhook", "pagerduty", "opsgenie", "email", "msteams", "msteamsv2"):
     for _result in ("sent", *get_args(Reason)):
         ALERT_NOTIFICATIONS.labels(_integration, _result)
+
+
+_REASONS: dict[Why, str] = {
+    "first": "first notification",
+    "new_alerts": "new alerts added",
+    "all_resolved": "all alerts resolved",
+    "some_resolved": "some alerts resolved",
+    "repeat": "repeat interval elapsed",
+}
+"""What Alertmanager says for each (its NotifyReason), in templates and webhooks."""
 
 
 class Stage(Protocol):
@@ -92,11 +102,12 @@ class DedupStage:
     send_resolved: bool
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`. What is news gets the memory of what was told before."""
+        """As `Stage`. What is news gets the reason, and the memory of what was told before."""
         entry = self.nflog.get(log_key(self.key, notification))
-        if self.why(notification) is None:
+        why = self.why(notification)
+        if why is None:
             return None
-        return replace(notification, memory=entry.memory) if entry else notification
+        return replace(notification, reason=_REASONS[why], memory=entry.memory if entry else notification.memory)
 
     def why(self, notification: Notification) -> Why | None:
         """Why the receiver should be told, None when it should not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -21,12 +21,19 @@ class KnownAlert:
     """Whether another instance on the same store was told so, and this one has it from there."""
 
 
+Listener = Callable[[Alert], None]
+
+
 class AlertTable:
-    """The newest state of each alert. `version` changes with every change of state."""
+    """The newest state of each alert."""
 
     def __init__(self) -> None:
         self._known: dict[str, KnownAlert] = {}
-        self.version = 0
+        self._follower: tuple[Listener, Listener] | None = None
+
+    def follow(self, put: Listener, removed: Listener) -> None:
+        """Has every alert that is put handed on, and every one that is removed. One follows: the last that asked."""
+        self._follower = put, removed
 
     def __len__(self) -> int:
         return len(self._known)
@@ -50,13 +57,15 @@ class AlertTable:
         if old is not None:
             alert = merged(old.alert, alert, now)
         self._known[alert.fingerprint] = KnownAlert(alert, updated_at or now, updated_at is not None)
-        self.version += 1
+        if self._follower:
+            self._follower[0](alert)
         return alert
 
     def remove(self, fingerprint: str) -> None:
         """Forgets an alert."""
-        self._known.pop(fingerprint, None)
-        self.version += 1
+        known = self._known.pop(fingerprint, None)
+        if known and self._follower:
+            self._follower[1](known.alert)
 
 
 def merged(old: Alert, new: Alert, now: datetime) -> Alert:

@@ -80,6 +80,7 @@ class Mailer:
             start_tls=False,
             tls_context=self._tls_context() if self.implicit_tls else None,
         )
+        on_its_way = False
         try:
             await client.connect()
             await client.ehlo()
@@ -89,15 +90,17 @@ class Mailer:
             await client.mail(sender)
             for recipient in recipients:
                 await client.rcpt(recipient)
+            on_its_way = True
             await client.data(message)
         except aiosmtplib.SMTPResponseException as error:
             raise _refusal(error) from None
         except aiosmtplib.SMTPTimeoutError:
-            raise NotifyError("the mail server did not answer in time", "timeout", retry=True) from None
+            words = "the mail server did not answer in time"
+            raise NotifyError(words, "timeout", retry=True, maybe_taken=on_its_way) from None
         except (aiosmtplib.SMTPException, ssl.SSLError, OSError) as error:
             cause = error.__cause__ or error
             words = f"no connection to the mail server ({type(cause).__name__})"
-            raise NotifyError(words, "unreachable", retry=True) from None
+            raise NotifyError(words, "unreachable", retry=True, maybe_taken=on_its_way) from None
         finally:
             await _quit(client)
 

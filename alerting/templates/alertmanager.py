@@ -108,7 +108,7 @@ def _trim_space(text: str) -> str:
 
 
 def _join(separator: str, texts: list[str]) -> str:
-    return separator.join(texts)
+    return separator.join(texts or ())
 
 
 def _safe_url(text: str) -> URL:
@@ -134,7 +134,7 @@ def _in_zone(name: str, time: Time) -> Time:
         raise CallError("time: invalid location name")
     try:
         return time.in_zone(ZoneInfo(name))
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise CallError(f"unknown time zone {name}") from None
 
 

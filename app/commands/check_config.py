@@ -1,4 +1,4 @@
-"""`watchhouse check-config`: every mistake in configuration, scrape, SLO and Alertmanager files, at once."""
+"""`watchhouse check-config`: every mistake in configuration, scrape, rule, SLO and Alertmanager files, at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
             list[Path] | None, typer.Argument(help="Files of any kind; ./watchhouse.yaml without.")
         ] = None,
     ) -> None:
-        """Check configuration, scrape, SLO and Alertmanager files: every mistake with file, line and key."""
+        """Check configuration, scrape, rule, SLO and Alertmanager files: every mistake with file, line and key."""
         checked = check_files(files or [Path("watchhouse.yaml")])
         for file in checked:
             for problem in file.problems:

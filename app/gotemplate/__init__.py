@@ -1,6 +1,6 @@
 """Go's template language: text/template, and html/template with its escaping by context."""
 
-from app.gotemplate.errors import CallError, TemplateError, TemplateLimit
+from app.gotemplate.errors import CallError, TemplateError, TemplateLimit, TemplateSyntaxError
 from app.gotemplate.execute import Limits
 from app.gotemplate.sets import TemplateSet
 from app.gotemplate.times import Duration, Time
@@ -16,5 +16,6 @@ __all__ = [
     "TemplateError",
     "TemplateLimit",
     "TemplateSet",
+    "TemplateSyntaxError",
     "Time",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from app.gotemplate.errors import TemplateError
+from app.gotemplate.errors import TemplateSyntaxError
 from app.gotemplate.lexer import Token, tokens_of
 from app.gotemplate.numbers import literal_of
 from app.gotemplate.quoting import quoted, unquoted
@@ -54,7 +54,7 @@ _OPERANDS = frozenset(
 
 
 def parse(name: str, text: str, functions: Container[str]) -> dict[str, Template]:
-    """All templates a text defines by name; the text itself has `name`. Raises TemplateError.
+    """All templates a text defines by name; the text itself has `name`. Raises TemplateSyntaxError.
 
     `functions`: the names that may be called; "break" or "continue" among them are functions then.
     """
@@ -116,11 +116,11 @@ class _Parser:
     def _line(self, token: Token) -> int:
         return self._text.count("\n", 0, token.pos) + 1
 
-    def _error(self, message: str) -> TemplateError:
+    def _error(self, message: str) -> TemplateSyntaxError:
         line = self._line(self._tokens[self._seen]) if self._seen >= 0 else 0
-        return TemplateError(f"template: {self._name}:{line}: {message}")
+        return TemplateSyntaxError(f"template: {self._name}:{line}: {message}")
 
-    def _unexpected(self, token: Token, context: str) -> TemplateError:
+    def _unexpected(self, token: Token, context: str) -> TemplateSyntaxError:
         if token.kind == "error":
             extra = ""
             if self._action_line not in (0, self._line(token)):

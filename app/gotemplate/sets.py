@@ -83,7 +83,7 @@ class TemplateSet:
         return self._run(templates, name, data, functions)
 
     def check(self, text: str, *, name: str = "") -> None:
-        """Raises TemplateError for a text that cannot be read."""
+        """Raises TemplateSyntaxError for a text that cannot be read."""
         _parsed(name, text, self._functions)
 
     def _joined(self, found: Mapping[str, Template]) -> dict[str, Template]:

@@ -51,7 +51,7 @@ def running_prometheus(folder: Path, data: Mapping[Labels, Points], *options: st
         wait_ready(f"http://{address}", process, folder / "log")
         rows = list(data.items())
         for i in range(0, len(rows), _SERIES_A_REQUEST):
-            body = bytes(cramjam.snappy.compress_raw(_write_request(dict(rows[i : i + _SERIES_A_REQUEST]))))
+            body = bytes(cramjam.snappy.compress_raw(write_request(dict(rows[i : i + _SERIES_A_REQUEST]))))
             headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
             answer = httpx.post(f"http://{address}/api/v1/write", content=body, headers=headers, timeout=60)
             assert answer.status_code < 300, answer.text
@@ -76,7 +76,8 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError("prometheus was not ready in time")
 
 
-def _write_request(data: dict[Labels, Points]) -> bytes:
+def write_request(data: Mapping[Labels, Points]) -> bytes:
+    """A remote write request; a NaN is a stale marker."""
     out = b""
     for labels, points in data.items():
         body = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,6 +91,29 @@ def test_what_is_read_and_not_used_is_told() -> None:
     assert not kinds & {"slack_configs", "webhook_configs", "email_configs", "opsgenie_configs"}
 
 
+def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    """A file of templates with a mistake is wrong; a text of a receiver with one is told, with its line."""
+    path = tmp_path / "alertmanager.yml"
+    (tmp_path / "own.tmpl").write_text('{{ define "own" }}x{{ end }}')
+    path.write_text(
+        "templates: ['*.tmpl']\nroute: {receiver: a, labels: {owner: '{{ nothing }}'}}\nreceivers:\n  - name: a\n"
+        "    webhook_configs:\n      - url: http://x/{{HUSH\n        payload: {a: ['{{ template \"own\" . }}']}\n"
+        "    pagerduty_configs:\n      - routing_key: k\n        images:\n          - src: '{{ if }}'\n"
+    )
+    told = check_alertmanager(path)
+    assert [text.removeprefix(f"{path}:").split(": ")[:2] for text in told] == [
+        ["2", "route.labels.owner"],
+        ["11", "receivers[0].pagerduty_configs[0].images[0].src"],
+    ]
+    assert "HUSH" not in str(told)
+    (tmp_path / "bad.tmpl").write_text('{{ define "own" }}\n{{ nothing }}{{ end }}')
+    with pytest.raises(ConfigError) as caught:
+        check_alertmanager(path)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == (str(tmp_path / "bad.tmpl"), 2)
+    assert 'function "nothing" not defined' in problem.message
+
+
 def test_a_classic_matcher_has_advice(tmp_path: Path) -> None:
     """A matcher that only the classic syntax takes works, and is told how to be written."""
     path = tmp_path / "alertmanager.yml"
@@ -125,7 +149,7 @@ def test_what_the_status_shows_can_be_read(tmp_path: Path) -> None:
     """The configuration in force, with its secrets hidden, is a file that is right and says the same."""
     shown = load_alertmanager(NEWER).redacted_yaml()
     path = tmp_path / "alertmanager.yml"
-    path.write_text(shown.replace("<secret>", "https://example.org"))
+    path.write_text(re.sub("(http://)?<secret>", "https://example.org", shown))
     again = load_alertmanager(path).redacted_yaml()
     assert again == shown
 
@@ -144,6 +168,17 @@ def test_texts_are_as_they_are_written(tmp_path: Path) -> None:
     assert pager.routing_key is not None
     assert pager.routing_key.get_secret_value() == "0123"
     assert pager.details == {"a": 7, "b": True, "c": 1.1}
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_amtool_takes_what_the_status_shows(path: Path, tmp_path: Path) -> None:
+    """`amtool config routes` reads the status's configuration, secrets hidden."""
+    if shutil.which("amtool") is None:
+        pytest.skip("amtool is not installed (Debian: prometheus-alertmanager)")
+    shown = tmp_path / "alertmanager.yml"
+    shown.write_text(load_alertmanager(path).redacted_yaml())
+    told = subprocess.run(["amtool", "check-config", str(shown)], capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)

@@ -16,6 +16,7 @@ from app.query.grid import Grid
 from app.query.promql.format import format_general
 from app.query.promql.places import line_and_column
 
+DEFAULT_SUBQUERY_STEP_MS = 60_000
 _MOST_NOTES = 10
 _CELL_BYTES = 9
 """A value and its presence."""
@@ -78,6 +79,8 @@ class Context:
     lookback_ms: int
     step_ms: int = 0
     text: str = ""
+    subquery_step_ms: int = DEFAULT_SUBQUERY_STEP_MS
+    """The resolution of subqueries that name none."""
     grid: Grid = field(default_factory=lambda: Grid.at(0))
     place: int | None = None
     """Where in the query's text the part begins that notes are about."""

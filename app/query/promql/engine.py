@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from app.config import Limits
 from app.errors import BadQuery, QueryTimeout, WatchhouseError
+from app.histogram import Histogram
 from app.labels import Labels
 from app.query.grid import Grid
+from app.query.promql.ahead import Instants, Plan, plan_of
 from app.query.promql.ast import Aggregate, Call, Node, Range, Selector, Subquery, Text
 from app.query.promql.catalog import SeriesCatalog
 from app.query.promql.context import Context
 from app.query.promql.evaluator import Evaluator, Scalar, Value
+from app.query.promql.leaf import Leaves
 from app.query.promql.leaves import LeafSource
 from app.query.promql.locality import Reach, reach_of
 from app.query.promql.parse import parse
@@ -27,6 +30,8 @@ from app.query.vector import Vector
 from app.store.client import Pool
 
 DEFAULT_LOOKBACK_MS = 300_000
+_REMEMBERED_PLANS = 2_000
+"""Plans of groups of instant queries, by their texts."""
 # floats have infinities and NaN, and PromQL counts on them
 _no_complaints = functools.partial(np.errstate, all="ignore")
 
@@ -42,6 +47,7 @@ class PromQLEngine:
         compiled = pool.embedded and push_down if compiled is None else compiled
         self._source = LeafSource(pool, SeriesCatalog(), compiled)
         self._planner = Planner()
+        self._plans: dict[tuple[tuple[str, ...], int], Plan] = {}
         self._limits = limits
         self._push_down = push_down
         self._steps: StepCache | None = None
@@ -59,15 +65,7 @@ class PromQLEngine:
         """
         node = parse(query)
         context = self._context(time_ms, time_ms, timeout_s, lookback_ms)
-        context.text = query
-        evaluator = Evaluator(self._source, context, node, self._push_down)
-        grid = Grid.at(time_ms)
-        with _no_complaints():
-            if isinstance(node, Range | Subquery):
-                return _matrix(evaluator, node, grid)
-            value = evaluator.evaluate(node, grid)
-        kind: Kind = "vector" if isinstance(value, Vector) else "string" if isinstance(value, Text) else "scalar"
-        return _result(kind, value, grid, context, ordered=_has_order(node))
+        return evaluated(node, query, self._source, context, self._push_down)
 
     def range(
         self,
@@ -117,6 +115,24 @@ class PromQLEngine:
                     yield self._one_of_many(text, node, grid, new_context(), reading)
             except WatchhouseError as error:
                 yield error
+
+    def instants(self, queries: Sequence[str], time_ms: int, lookback_ms: int = DEFAULT_LOOKBACK_MS) -> InstantQueries:
+        """Instant queries at one time, to be asked in turn: what they read is read now, once for all of them.
+
+        Raises as `instant`.
+        """
+        key = (tuple(queries), lookback_ms)
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            nodes = [(text, self._planner.tree(text)) for text in dict.fromkeys(queries)]
+            plan = plan_of(nodes, lookback_ms)
+        context = functools.partial(self._context, time_ms, time_ms, None, lookback_ms)
+        read = Instants(plan, self._source, time_ms, context)
+        # put back where it is the youngest; two readings of the same queries at once make two plans
+        self._plans[key] = plan
+        while len(self._plans) > _REMEMBERED_PLANS:
+            self._plans.pop(next(iter(self._plans)), None)
+        return InstantQueries(read, self._planner, context)
 
     def newest(self, selector: Selector, time_ms: int) -> list[tuple[Labels, int, float]]:
         """(labels, time in ms, value) of the newest sample of each selected series that is not stale, by labels.
@@ -193,6 +209,44 @@ class PromQLEngine:
         if timeout <= 0:
             raise QueryTimeout("the query has no time left (timeout)")
         return Context(self._limits, time.monotonic() + timeout, timeout, start_ms, end_ms, lookback_ms, step_ms)
+
+
+class InstantQueries:
+    """What `PromQLEngine.instants` gives. Not safe for two threads at once."""
+
+    def __init__(self, read: Instants, planner: Planner, context: Callable[[], Context]) -> None:
+        self._read = read
+        self._planner = planner
+        self._context = context
+
+    def covers(self, query: str) -> bool:
+        """Whether a query sees what was added; another one sees what the store has."""
+        node = self._planner.tree(query)
+        return not isinstance(node, BadQuery) and self._read.covers(query, node)
+
+    def add(self, labels: Labels, value: float | Histogram) -> None:
+        """Adds a sample at the queries' time; NaN may be the stale marker."""
+        self._read.add(labels, value)
+
+    def instant(self, query: str) -> QueryResult:
+        """As `PromQLEngine.instant` at the queries' time."""
+        node = self._planner.tree(query)
+        if isinstance(node, BadQuery):
+            raise node
+        return evaluated(node, query, self._read.leaves, self._context())
+
+
+def evaluated(node: Node, text: str, leaves: Leaves, context: Context, push_down: bool = True) -> QueryResult:
+    """The answer to an instant query at the context's time. Raises as `PromQLEngine.instant`."""
+    context.text = text
+    evaluator = Evaluator(leaves, context, node, push_down)
+    grid = Grid.at(context.start_ms)
+    with _no_complaints():
+        if isinstance(node, Range | Subquery):
+            return _matrix(evaluator, node, grid)
+        value = evaluator.evaluate(node, grid)
+    kind: Kind = "vector" if isinstance(value, Vector) else "string" if isinstance(value, Text) else "scalar"
+    return _result(kind, value, grid, context, ordered=_has_order(node))
 
 
 def _of_range(node: Node) -> Node:

@@ -33,8 +33,8 @@ from app.query.promql.histogram import check_quantile
 from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
-from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
-from app.query.promql.leaves import PUSHED_AGGREGATIONS, LeafSource
+from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf, Leaves
+from app.query.promql.leaves import PUSHED_AGGREGATIONS
 from app.query.promql.limit_ratio import limit_ratio
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.operations import TRIMS, Operation
@@ -42,8 +42,6 @@ from app.query.promql.places import place_of
 from app.query.promql.range_calls import call_range_function, samples_of_vector
 from app.query.result import Samples
 from app.query.vector import Floats, Vector, no_histograms, unnamed
-
-DEFAULT_SUBQUERY_STEP_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Evaluator:
 
     def __init__(
         self,
-        source: LeafSource,
+        source: Leaves,
         context: Context,
         query: Node,
         push_down: bool = True,
@@ -180,7 +178,7 @@ class Evaluator:
         after_ms = ends.start_ms - node.range_ms - before_ms
         if isinstance(node, Range):
             return self._source.samples(node.selector, after_ms, ends.end_ms, self.context, hints), ends
-        step_ms = node.step_ms or DEFAULT_SUBQUERY_STEP_MS
+        step_ms = node.step_ms or self.context.subquery_step_ms
         inner = Grid.between((after_ms // step_ms + 1) * step_ms, ends.end_ms, step_ms)
         # a series more than none: the grid alone can already be too large
         self.context.check_size(1, inner.n)

@@ -131,7 +131,7 @@ class KernelLeaves:
             leaf.function in (INSTANT, INSTANT_TIME),
             None if leaf.read_ms >= grid.step_ms else (grid, leaf.read_ms),
         )
-        yield from self._each(read, context, partial(_worked_out, leaf.function, grid, window_ms))
+        yield from self._each(read, context, partial(worked_out, leaf.function, grid, window_ms))
 
     def samples(self, selector: Selector, after_ms: int, until_ms: int, stale: bool, context: Context) -> Points:
         """The raw samples in (after_ms, until_ms], one at each time, with or without `stale` markers."""
@@ -189,7 +189,7 @@ class KernelLeaves:
             " groupArray(value) AS numbers\n"
             f"FROM metric_samples\nWHERE {read.where(span, parameters)}\nGROUP BY series_id"
         )
-        samples, n = _tidied(self._ask(sql, parameters, context, settings), base, read.keep_stale)
+        samples, n = tidied(self._ask(sql, parameters, context, settings), base, read.keep_stale)
         return samples.ids, n, use(samples)
 
     def _spans(self, read: _Read, context: Context) -> list[Span]:
@@ -217,7 +217,7 @@ class KernelLeaves:
         self._known[read.selector.alternatives] = _Known(samples, read.until_ms - read.after_ms, splits)
 
 
-def _tidied(body: bytes, base: int, keep_stale: bool) -> tuple[Points, int]:
+def tidied(body: bytes, base: int, keep_stale: bool) -> tuple[Points, int]:
     """The samples of an answer, by id, and how many there were before any were left out."""
     blocks = list(native.blocks(body))
     if not blocks:
@@ -236,7 +236,8 @@ def _joined(pieces: list[npt.NDArray[np.generic]]) -> npt.NDArray[Any]:
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _worked_out(function: str, grid: Grid, window_ms: int, samples: Points) -> Rows:
+def worked_out(function: str, grid: Grid, window_ms: int, samples: Points) -> Rows:
+    """A leaf of KERNEL_FUNCTIONS on the grid, from its samples; those outside of the windows do not matter."""
     run, options = _KERNELS[function]
     shape = (len(samples.ids), grid.n)
     values, present = np.empty(shape), np.empty(shape, bool)
@@ -254,9 +255,9 @@ def warm_up() -> None:
             ("times", f"Array({kind})", np.ones(1, np.uint64).tobytes() + np.ones(1, dtype).tobytes()),
             ("numbers", "Array(Float64)", np.ones(1, np.uint64).tobytes() + np.ones(1).tobytes()),
         ]
-        samples, _ = _tidied(native.block(1, columns), 0, keep_stale=False)
+        samples, _ = tidied(native.block(1, columns), 0, keep_stale=False)
     for function in _KERNELS:
-        rows = _worked_out(function, Grid(1, 1, 2), 1, samples)
+        rows = worked_out(function, Grid(1, 1, 2), 1, samples)
     total, lost, members = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros((1, 2), np.int64)
     one = np.zeros(1, np.int64)
     kernel_groups.picked(rows.values, rows.present, np.arange(2), one, one, total, lost, np.zeros((1, 2), bool))

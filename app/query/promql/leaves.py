@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -19,7 +19,7 @@ from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_c
 from app.query.promql.context import Context
 from app.query.promql.groups import GroupIndex, Groups
 from app.query.promql.histograms.hints import REACH_MS
-from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves, Rows
+from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves, Rows, tidied
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
 from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, Hints, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
@@ -114,7 +114,7 @@ class LeafSource:
         values, present = _cells(rows, "grid")
         if leaf.function in (INSTANT, INSTANT_TIME):
             present = present & (values.view(np.uint64) != STALE_NAN_BITS)
-        labels = self._labels(rows.column("series_id").to_numpy(), leaf.selector, context)
+        labels = self.labels(rows.column("series_id").to_numpy(), leaf.selector, context)
         return _padded(Vector(labels, values, present), leaf.grid.n, first, last).compact()
 
     def aggregated(self, leaf: Leaf, op: str, grouping: Grouping, context: Context) -> Vector | None:
@@ -159,7 +159,7 @@ class LeafSource:
         for part in source.parts(leaf, context):
             series += len(part.ids)
             context.check_size(series, 0)
-            yield part, partial(self._labels, part.ids, leaf.selector, context)
+            yield part, partial(self.labels, part.ids, leaf.selector, context)
 
     def samples(
         self, selector: Selector, after_ms: int, until_ms: int, context: Context, hints: bool = False
@@ -179,6 +179,23 @@ class LeafSource:
         """The floats in (after_ms, until_ms], stale markers among them."""
         return self._samples(self._floats(selector, after_ms, until_ms, context, stale=True), selector, context)
 
+    def many(self, spans: Sequence[tuple[Selector, int, int]], context: Context) -> Points:
+        """The floats of several selectors, none of the same metric, each in (after, until] ms; with stale markers."""
+        parameters = Parameters()
+        wheres = [f"({_where(s, storable(after), storable(until), parameters)})" for s, after, until in spans]
+        base = min(storable(after) for _, after, _ in spans)
+        since = f"toUnixTimestamp64Milli(ts) - {parameters.add(base, 'Int64')}"
+        sql = (
+            "-- PromQL: samples of the selectors of several queries\n"
+            f"SELECT series_id, groupArray({since}) AS times, groupArray(value) AS numbers\n"
+            f"FROM metric_samples\nWHERE {' OR '.join(wheres)}\nGROUP BY series_id"
+        )
+        # such statements run side by side, and each reads little
+        points, n = tidied(self._native(sql, parameters, context, {"max_threads": 1}), base, keep_stale=True)
+        context.used_samples(n)
+        context.check_samples(n)
+        return points
+
     def _vector(self, source: KernelLeaves, leaf: Leaf, context: Context) -> Vector:
         parts = []
         series = 0
@@ -186,7 +203,7 @@ class LeafSource:
             series += len(part.ids)
             context.check_size(series, leaf.grid.n)
             parts.append(part)
-        labels = self._labels(np.concatenate([part.ids for part in parts]), leaf.selector, context)
+        labels = self.labels(np.concatenate([part.ids for part in parts]), leaf.selector, context)
         if len(parts) == 1:
             return Vector(labels, parts[0].values, parts[0].present)
         values, present = ([getattr(part, name) for part in parts] for name in ("values", "present"))
@@ -254,10 +271,12 @@ class LeafSource:
         context.check_size(len(points.ids), 0)
         if not len(points.ids):
             return no_samples()
-        labels = self._labels(points.ids, selector, context)
+        labels = self.labels(points.ids, selector, context)
         return Samples(labels, points.offsets, points.ts_ms, points.values, points.histograms)
 
-    def _labels(self, ids: npt.NDArray[np.uint64], selector: Selector, context: Context) -> list[Labels]:
+    def labels(self, ids: npt.NDArray[np.uint64], selector: Selector, context: Context) -> list[Labels]:
+        """The label sets of series that a selector chose."""
+
         def read(some: list[int]) -> pa.Table:
             # of series there are samples of, not of all that ever were
             parameters = Parameters()

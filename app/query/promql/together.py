@@ -191,8 +191,8 @@ class Shared:
         return found
 
 
-def _selector(selectors: Sequence[Selector], metric: str) -> Selector:
-    """One that chooses at least what any of these does."""
+def covering(selectors: Sequence[Selector], metric: str) -> Selector:
+    """A selector of a metric that chooses at least what any of these does."""
     groups = list(dict.fromkeys(group for selector in selectors for group in selector.alternatives))
     if len(groups) <= _EXACTLY:
         return Selector(tuple(groups))
@@ -230,12 +230,13 @@ class Planner:
         """The plan of these queries."""
         found = self._plans.get(texts)
         if found is None:
-            found = _planned([self._tree(text) for text in texts])
+            found = _planned([self.tree(text) for text in texts])
             plans = dict(list(self._plans.items())[1 - _REMEMBERED_PLANS :])
             self._plans = {**plans, texts: found}
         return found
 
-    def _tree(self, text: str) -> Node | BadQuery:
+    def tree(self, text: str) -> Node | BadQuery:
+        """The tree of a query, or why it has none."""
         found = self._trees.get(text)
         if found is None:
             try:
@@ -254,7 +255,7 @@ def _planned(nodes: list[Node | BadQuery]) -> Plan:
         for shape, summed in () if isinstance(node, BadQuery) else sums_in(node):
             by_shape.setdefault(shape, {})[summed] = None
     shared = [
-        Shared(shape, list(sums), _selector([_selector_of(node) for node in sums], shape.metric))
+        Shared(shape, list(sums), covering([_selector_of(node) for node in sums], shape.metric))
         for shape, sums in by_shape.items()
         if len(sums) >= _ENOUGH
     ]

@@ -1,0 +1,1 @@
+"""Prometheus's rules: files, evaluation, state, and their unit tests."""
