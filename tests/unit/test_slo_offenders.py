@@ -95,6 +95,17 @@ def test_only_the_group_counts() -> None:
     assert [(one.label, one.value, one.bad) for one in found] == [("code", "500", 5), ("version", "1", 5)]
 
 
+def test_what_makes_an_event_bad_is_no_offender() -> None:
+    """The label by which the bad query tells bad events from all others is not named."""
+    bad, total = 'sum(rate(http{job="x",code=~"5.."}[{{.window}}]))', 'sum(rate(http{job="x"}[{{.window}}]))'
+
+    def ask(query: Query) -> Counts:
+        return BAD if "5.." in query.text else TOTAL
+
+    found = offenders(spec(EventsSli(Query(bad), Query(total))), HOUR, ask)
+    assert [(one.label, one.value) for one in found] == [("version", "2"), ("route", "/pay")]
+
+
 def test_a_ratio_has_no_events() -> None:
     """An SLI that counts no events has nothing that stands out, and nothing is asked."""
 
