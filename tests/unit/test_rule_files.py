@@ -164,6 +164,7 @@ def test_the_configuration_names_files(tmp_path: Path) -> None:
         load_rules(RulesConfig(files=(f"{tmp_path}/*.yml", "/nowhere.yml"), builtin_off=("NodeDwn",)))
     assert [problem.key for problem in raised.value.problems] == ["rules.builtin_off", "groups[0].rules[0]", ""]
     assert "did you mean 'NodeDown'?" in str(raised.value)
+    (tmp_path / "b.yml").write_text("groups: [{name: g, rules: [{record: r, expr: vector(1)}]}]")
     with pytest.raises(ConfigError, match="in rules.files and in rules.logql_files"):
         load_rules(RulesConfig(files=(f"{tmp_path}/b.yml",), logql_files=(f"{tmp_path}/b.yml",)))
 
