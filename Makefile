@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FOR ?=
+# processes the tests run in: each has an embedded store of its own
+JOBS ?= 2
 ORACLES ?= ../shared/oracles
 
 .PHONY: install demo test bench lint format clean
@@ -20,7 +22,7 @@ demo: install  ## the main job, end to end, with an incident in it; FOR=90s ends
 	$(BIN)/watchhouse demo $(if $(FOR),--for $(FOR))
 
 test: install  ## every test that can run here; the others say what they miss
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 lint: install  ## formatting, lint, types and the dependency rule
 	$(BIN)/ruff format --check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,22 +16,29 @@ from pydantic import (
     GetPydanticSchema,
     PlainSerializer,
     SecretStr,
+    ValidationInfo,
     model_validator,
 )
 
-from alerting.crosschecks import cross_check
+from alerting.config_checks import cross_check
+from alerting.fields import File, Flag, Fraction, Many, Secret, SecretUrl, ShownUrl, Text, Texts, Url, at_most_one
+from alerting.httpconfig import Headers, HttpConfig, TlsConfig
+from alerting.intervals import TimeIntervalSpec
 from alerting.matchers import checked, parse_matchers, sort_key
-from alerting.receivers import Dropped, HttpConfig, Many, Receiver, SecretUrl, Text
-from alerting.templates import is_template
+from alerting.receivers import POST_MESSAGE, Receiver
+from alerting.receivers_sent import HostPort
 from app.durations import DurationMs
 from app.errors import ConfigError, Problem
 from app.labels import Matcher, MatchOp
-from app.yamlfile import Document, StrictModel, load_documents, validate
+from app.yamlfile import Document, GoModel, load_documents, plain, validate
 
 DEFAULT_GROUP_WAIT_MS = 30_000
 DEFAULT_GROUP_INTERVAL_MS = 300_000
 DEFAULT_REPEAT_INTERVAL_MS = 4 * 3_600_000
 _MASKED = str(SecretStr("x"))
+
+Dropped = Annotated[None, BeforeValidator(lambda _: None)]
+"""What Alertmanager knows and Watchhouse has no use for. Its value, which may be a secret, is not kept."""
 
 
 def _listed(value: object) -> object:
@@ -55,9 +64,6 @@ Matchers = Annotated[
 ]
 """A list of matchers as Alertmanager writes them."""
 
-LabelTexts = Annotated[dict[str, Text], BeforeValidator(lambda value: {} if value is None else value)]
-"""Label names and what they must be: the older way to write matchers."""
-
 
 def _legacy(equal: dict[str, str], regex: dict[str, str]) -> list[Matcher]:
     exact = [Matcher(name, MatchOp.EQUAL, value) for name, value in equal.items()]
@@ -73,77 +79,89 @@ def _positive(value: int | None) -> int | None:
 Interval = Annotated[DurationMs, AfterValidator(_positive)]
 
 
-class GlobalConfig(StrictModel):
-    """Defaults for every receiver. Keys of receiver types that are not sent yet are known, and dropped."""
+class GlobalConfig(GoModel):
+    """Defaults for every receiver."""
 
     resolve_timeout: DurationMs = 300_000
     http_config: HttpConfig | None = None
+    smtp_from: Text = ""
+    smtp_hello: Text = "localhost"
+    smtp_smarthost: HostPort = ""
+    smtp_auth_username: Text = ""
+    smtp_auth_password: Secret = None
+    smtp_auth_password_file: File = None
+    smtp_auth_secret: Secret = None
+    smtp_auth_secret_file: File = None
+    smtp_auth_identity: Text = ""
+    smtp_require_tls: Flag = True
+    smtp_tls_config: TlsConfig | None = None
+    smtp_force_implicit_tls: Flag | None = None
     slack_api_url: SecretUrl | None = None
-    slack_api_url_file: Path | None = None
-    slack_app_token: SecretStr | None = None
-    slack_app_token_file: Path | None = None
-    slack_app_url: SecretUrl | None = None
-    jira_api_url: Dropped = None
-    smtp_from: Dropped = None
-    smtp_hello: Dropped = None
-    smtp_smarthost: Dropped = None
-    smtp_auth_username: Dropped = None
-    smtp_auth_password: Dropped = None
-    smtp_auth_password_file: Dropped = None
-    smtp_auth_secret: Dropped = None
-    smtp_auth_secret_file: Dropped = None
-    smtp_auth_identity: Dropped = None
-    smtp_require_tls: Dropped = None
-    smtp_tls_config: Dropped = None
-    smtp_force_implicit_tls: Dropped = None
-    pagerduty_url: Dropped = None
-    opsgenie_api_url: Dropped = None
-    opsgenie_api_key: Dropped = None
-    opsgenie_api_key_file: Dropped = None
-    wechat_api_url: Dropped = None
-    wechat_api_secret: Dropped = None
-    wechat_api_secret_file: Dropped = None
-    wechat_api_corp_id: Dropped = None
-    victorops_api_url: Dropped = None
-    victorops_api_key: Dropped = None
-    victorops_api_key_file: Dropped = None
-    telegram_api_url: Dropped = None
-    telegram_bot_token: Dropped = None
-    telegram_bot_token_file: Dropped = None
-    webex_api_url: Dropped = None
-    rocketchat_api_url: Dropped = None
-    rocketchat_token: Dropped = None
-    rocketchat_token_file: Dropped = None
-    rocketchat_token_id: Dropped = None
-    rocketchat_token_id_file: Dropped = None
-    mattermost_webhook_url: Dropped = None
-    mattermost_webhook_url_file: Dropped = None
+    slack_api_url_file: File = None
+    slack_app_token: Secret = None
+    slack_app_token_file: File = None
+    slack_app_url: ShownUrl | None = None
+    pagerduty_url: Url = "https://events.pagerduty.com/v2/enqueue"
+    opsgenie_api_url: Url = "https://api.opsgenie.com/"
+    opsgenie_api_key: Secret = None
+    opsgenie_api_key_file: File = None
+    jira_api_url: Url | None = None
+    wechat_api_url: Url | None = None
+    wechat_api_secret: Secret = None
+    wechat_api_secret_file: File = None
+    wechat_api_corp_id: Text = ""
+    victorops_api_url: Url | None = None
+    victorops_api_key: Secret = None
+    victorops_api_key_file: File = None
+    telegram_api_url: Url | None = None
+    telegram_bot_token: Secret = None
+    telegram_bot_token_file: File = None
+    webex_api_url: Url | None = None
+    rocketchat_api_url: Url | None = None
+    rocketchat_token: Secret = None
+    rocketchat_token_file: File = None
+    rocketchat_token_id: Secret = None
+    rocketchat_token_id_file: File = None
+    mattermost_webhook_url: SecretUrl | None = None
+    mattermost_webhook_url_file: File = None
 
     @model_validator(mode="after")
-    def _one_slack(self) -> GlobalConfig:
-        if self.slack_api_url is not None and self.slack_api_url_file is not None:
-            raise ValueError("at most one of slack_api_url & slack_api_url_file must be configured")
-        if self.slack_app_token is not None and self.slack_app_token_file is not None:
-            raise ValueError("at most one of slack_app_token & slack_app_token_file must be configured")
+    def _one_of_each(self) -> GlobalConfig:
+        for name in type(self).model_fields:
+            if f"{name}_file" in type(self).model_fields:
+                at_most_one(**{key: getattr(self, key) for key in (name, f"{name}_file")})
+        has_token = self.slack_app_token is not None or self.slack_app_token_file is not None
+        if has_token and (self.slack_api_url_file is not None or self._posts_elsewhere()):
+            raise ValueError(
+                "at most one of slack_app_token/slack_app_token_file & slack_api_url/slack_api_url_file "
+                "must be configured"
+            )
         return self
 
+    def _posts_elsewhere(self) -> bool:
+        """Whether there is a webhook that is not where a bot posts: that one some give beside a token."""
+        if self.slack_api_url is None:
+            return False
+        app_url = self.slack_app_url.get_secret_value() if self.slack_app_url else POST_MESSAGE
+        return self.slack_api_url.get_secret_value() != app_url
 
-class Route(StrictModel):
+
+class Route(GoModel):
     """A node of the routing tree, as the file has it; what is None is inherited."""
 
     receiver: Text | None = None
-    group_by: tuple[str, ...] | None = None
-    match: LabelTexts = Field(default_factory=dict)
-    match_re: LabelTexts = Field(default_factory=dict)
+    group_by: tuple[Text, ...] | None = None
+    match: Texts = Field(default_factory=dict)
+    match_re: Texts = Field(default_factory=dict)
     matchers: Matchers = ()
-    mute_time_intervals: Many[str] = ()
-    active_time_intervals: Many[str] = ()
-    continue_: bool = False
+    mute_time_intervals: Many[Text] = ()
+    active_time_intervals: Many[Text] = ()
+    continue_: Flag = False
     routes: Many[Route] = ()
     group_wait: DurationMs | None = None
     group_interval: Interval | None = None
     repeat_interval: Interval | None = None
-    labels: Dropped = None
+    labels: Texts = Field(default_factory=dict)
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"))
 
@@ -157,17 +175,17 @@ class Route(StrictModel):
         return tuple(sorted([*_legacy(self.match, self.match_re), *self.matchers], key=sort_key))
 
 
-class InhibitRule(StrictModel):
+class InhibitRule(GoModel):
     """While a source alert fires, target alerts that agree with it in the `equal` labels stay unsent."""
 
     name: Text = ""
-    source_match: LabelTexts = Field(default_factory=dict)
-    source_match_re: LabelTexts = Field(default_factory=dict)
+    source_match: Texts = Field(default_factory=dict)
+    source_match_re: Texts = Field(default_factory=dict)
     source_matchers: Matchers = ()
-    target_match: LabelTexts = Field(default_factory=dict)
-    target_match_re: LabelTexts = Field(default_factory=dict)
+    target_match: Texts = Field(default_factory=dict)
+    target_match_re: Texts = Field(default_factory=dict)
     target_matchers: Matchers = ()
-    equal: Many[str] = ()
+    equal: Many[Text] = ()
 
     @model_validator(mode="after")
     def _legacy_matchers_compile(self) -> InhibitRule:
@@ -183,51 +201,95 @@ class InhibitRule(StrictModel):
         return (*_legacy(self.target_match, self.target_match_re), *self.target_matchers)
 
 
-class TimeRangeSpec(StrictModel):
-    """One element of a time interval; its values are read and not applied yet."""
-
-    times: list[dict[str, Text]] | None = None
-    weekdays: list[Text] | None = None
-    days_of_month: list[Text] | None = None
-    months: list[Text] | None = None
-    years: list[Text] | None = None
-    location: str | None = None
-
-
-class TimeInterval(StrictModel):
+class TimeInterval(GoModel):
     """A named time interval that routes refer to."""
 
-    name: str
-    time_intervals: Many[TimeRangeSpec] = ()
+    name: Text = ""
+    time_intervals: Many[TimeIntervalSpec] = ()
 
 
-class AlertmanagerConfig(StrictModel):
+class Tracing(GoModel):
+    """Where Alertmanager would send traces. Checked; Watchhouse has its own setting."""
+
+    client_type: Text = "grpc"
+    endpoint: Text = ""
+    sampling_fraction: Fraction = 0.0
+    insecure: Flag = False
+    tls_config: TlsConfig | None = None
+    headers: Headers = Field(default_factory=dict)
+    compression: Text = ""
+    timeout: DurationMs = 0
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Tracing:
+        if self.client_type not in ("http", "grpc"):
+            raise ValueError("the client type must be http or grpc")
+        if not self.endpoint:
+            raise ValueError("tracing endpoint must be set")
+        if self.compression not in ("", "gzip"):
+            raise ValueError("the compression must be gzip")
+        return self
+
+
+class EventRecorder(GoModel):
+    """Where Alertmanager would write what happens. Read and not kept: entries may hold credentials."""
+
+    file_outputs: Many[Dropped] = Field((), exclude=True)
+    webhook_outputs: Many[Dropped] = Field((), exclude=True)
+    kafka_outputs: Many[Dropped] = Field((), exclude=True)
+    stdout_outputs: Many[Dropped] = Field((), exclude=True)
+
+
+def _template_path(value: object, info: ValidationInfo) -> object:
+    folder = info.context.get("folder") if isinstance(info.context, dict) else None
+    return str(folder / value) if folder is not None and isinstance(value, str) and value else value
+
+
+class AlertmanagerConfig(GoModel):
     """Alertmanager's file, whole. Holds its secrets so that they cannot be printed."""
 
     global_: GlobalConfig = GlobalConfig()
     route: Route
     inhibit_rules: Many[InhibitRule] = ()
     receivers: Many[Receiver] = ()
-    templates: Many[Path] = ()
+    templates: Many[Annotated[Text, BeforeValidator(_template_path)]] = ()
     mute_time_intervals: Many[TimeInterval] = ()
     time_intervals: Many[TimeInterval] = ()
-    tracing: Dropped = None
-    event_recorder: Dropped = None
+    tracing: Tracing | None = None
+    event_recorder: EventRecorder | None = None
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"))
 
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_global(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("global", data) is None:
-            return {key: value for key, value in data.items() if key != "global"}
-        return data
-
     def redacted_yaml(self) -> str:
         """The configuration in force, its secrets written `<secret>` as Alertmanager does, so that amtool reads it."""
-        plain = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        dumped = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        text = yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
         return text.replace(f"'{_MASKED}'", "<secret>").replace(_MASKED, "<secret>")
+
+    def intervals(self) -> Mapping[str, tuple[TimeIntervalSpec, ...]]:
+        """The elements of every named time interval."""
+        return {named.name: named.time_intervals for named in (*self.mute_time_intervals, *self.time_intervals)}
+
+    @staticmethod
+    def template_files(pattern: str) -> list[Path]:
+        """The files of one entry of `templates`, which may have wildcards."""
+        return [Path(path) for path in sorted(glob.glob(pattern))]
+
+    def template_texts(self) -> list[tuple[Path, str]]:
+        """Path and text of every file that `templates` names, in Alertmanager's order.
+
+        Raises ConfigError naming what cannot be read.
+        """
+        found: list[tuple[Path, str]] = []
+        problems: list[Problem] = []
+        for path in (path for pattern in self.templates for path in self.template_files(pattern)):
+            try:
+                found.append((path, path.read_text(encoding="utf-8")))
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(Problem(str(path), None, "", f"cannot be read: {type(error).__name__}"))
+        if problems:
+            raise ConfigError(problems)
+        return found
 
 
 def load_alertmanager(path: Path) -> AlertmanagerConfig:
@@ -235,75 +297,28 @@ def load_alertmanager(path: Path) -> AlertmanagerConfig:
 
     Raises ConfigError with every mistake found, each with file, line and key; never with a secret.
     """
-    documents = load_documents(path)
+    return parse_alertmanager(read_alertmanager(path), path.parent)
+
+
+def read_alertmanager(path: Path) -> Document:
+    """The one document of a file, its scalars as they are written. Raises ConfigError when it cannot be read."""
+    documents = load_documents(path, as_written=True)
     document = documents[0]
     if len(documents) > 1:
         document.problems.append(
             Problem(str(path), documents[1].lines.get(()), "", "one YAML document is wanted, here is another")
         )
-    return parse_alertmanager(document, path.parent)
+    return document
 
 
 def parse_alertmanager(document: Document, folder: Path) -> AlertmanagerConfig:
     """As `load_alertmanager`, of a document that is read already."""
-    found = cross_check(document)
-    document.data = _from_folder(document.data, folder)
+    found = cross_check(document, plain(document.data))
     try:
-        config = validate(document, AlertmanagerConfig)
+        config = validate(document, AlertmanagerConfig, context={"folder": folder})
     except ConfigError as error:
         found += error.problems
     if found:
         told = {(p.line, p.key): p for p in reversed(found)}
         raise ConfigError(sorted(told.values(), key=lambda p: (p.line or 0, p.key)))
     return config
-
-
-def check_alertmanager(path: Path) -> list[str]:
-    """What a user should know about a file that is right: keys that are read and not acted upon yet.
-
-    Raises ConfigError as `load_alertmanager` does.
-    """
-    config = load_alertmanager(path)
-    return [f"{path}: {notice}" for notice in notices(config)]
-
-
-def notices(config: AlertmanagerConfig) -> list[str]:
-    """What is read and not acted upon yet, and what may surprise."""
-    found: list[str] = []
-    for i, receiver in enumerate(config.receivers):
-        found += [f"receivers[{i}].{kind}: not sent yet (receiver {receiver.name!r})" for kind in receiver.unsent()]
-        for j, slack in enumerate(receiver.slack_configs):
-            found += [
-                f"receivers[{i}].slack_configs[{j}].{key}: templates come later; the default message is used"
-                for key, text in slack.texts().items()
-                if is_template(text)
-            ]
-    if config.time_intervals or config.mute_time_intervals:
-        found.append("time_intervals: read but not applied yet; notifications go out at all times")
-    if config.templates:
-        found.append("templates: read but not used yet; the default message is used")
-    found += _timer_notices(config.route, "route", DEFAULT_GROUP_INTERVAL_MS, DEFAULT_REPEAT_INTERVAL_MS)
-    return found
-
-
-def _timer_notices(route: Route, key: str, interval_ms: int, repeat_ms: int) -> list[str]:
-    interval_ms, repeat_ms = route.group_interval or interval_ms, route.repeat_interval or repeat_ms
-    found = []
-    if (route.group_interval or route.repeat_interval) and repeat_ms < interval_ms:
-        found.append(
-            f"{key}.repeat_interval: is less than group_interval; "
-            "notifications will not repeat until the next group_interval"
-        )
-    for i, child in enumerate(route.routes):
-        found += _timer_notices(child, f"{key}.routes[{i}]", interval_ms, repeat_ms)
-    return found
-
-
-def _from_folder(data: Any, folder: Path, key: str = "") -> Any:
-    if isinstance(data, dict):
-        return {k: _from_folder(v, folder, str(k)) for k, v in data.items()}
-    if isinstance(data, list):
-        return [_from_folder(item, folder, key) for item in data]
-    if isinstance(data, str) and data and (key.endswith("_file") or key == "templates"):
-        return str(folder / data)
-    return data

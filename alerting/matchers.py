@@ -1,38 +1,54 @@
-"""Alertmanager's label matchers as text: `severity="page"`, `{a=~"b.*", c!=d}`."""
+"""Alertmanager's label matchers as text: `severity="page"`, `{a=~"b.*", "with space"!=d}`.
+
+A text is read in both syntaxes (`alerting.matcher_syntax`), as Alertmanager does unless told otherwise: the classic
+one wins where they differ or the newer one does not take it; the newer one is for all that is new.
+"""
 
 from __future__ import annotations
 
-import re
-
 import re2
 
+from alerting.matcher_syntax import parse_classic, parse_utf8
 from app.labels import Matcher, MatchOp
 
-_MATCHER = re.compile(r'^\s*(?:([a-zA-Z_:][a-zA-Z0-9_:]*)|"((?:[^"\\]|\\.)+)")\s*(=~|!=|!~|=)\s*(.*?)\s*$', re.DOTALL)
-_ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 _OP_ORDER = list(MatchOp)
 
 
 def parse_matchers(text: str) -> list[Matcher]:
     """The matchers of a comma-separated list, braces optional. Raises ValueError with Alertmanager's wording."""
-    body = text.strip().removeprefix("{").removesuffix("}")
-    parts = _split(body)
-    if parts and not parts[-1].strip():
-        parts.pop()
-    return [parse_matcher(part) for part in parts]
+    return _read(text)[0]
 
 
 def parse_matcher(text: str) -> Matcher:
-    """One matcher. The value may stand without quotes; a backslash before anything but n, " and \\ is literal.
-
-    Raises ValueError.
-    """
-    match = _MATCHER.match(text)
-    if match is None:
+    """One matcher, without braces. The value may stand without quotes. Raises ValueError."""
+    if text.startswith("{") or text.endswith("}"):
+        raise ValueError(f"bad matcher format: unexpected open or close brace: {text}")
+    found = parse_matchers(text)
+    if len(found) != 1:
         raise ValueError(f"bad matcher format: {text}")
-    quoted_name, value = match[2], match[4]
-    name = match[1] if match[1] is not None else _unescape(quoted_name)
-    return checked(Matcher(name, MatchOp(match[3]), _value(value)))
+    return found[0]
+
+
+def advice(text: str) -> str:
+    """What to write instead of a text that only the classic syntax takes, or that both take differently; else ""."""
+    found, agreed = _read(text)
+    return "" if agreed else ",".join(map(str, found))
+
+
+def _read(text: str) -> tuple[list[Matcher], bool]:
+    """The matchers, and whether both syntaxes read them, or only the newer one does."""
+    newer: list[Matcher] | None
+    try:
+        newer = [checked(matcher) for matcher in parse_utf8(text)]
+    except ValueError:
+        newer = None
+    try:
+        classic = [checked(matcher) for matcher in parse_classic(text)]
+    except ValueError:
+        if newer is None:
+            raise
+        return newer, True
+    return classic, classic == newer
 
 
 def checked(matcher: Matcher) -> Matcher:
@@ -55,40 +71,6 @@ def sort_key(matcher: Matcher) -> tuple[str, str, int]:
 def format_matchers(matchers: tuple[Matcher, ...]) -> str:
     """`{a="b",c=~"d"}`, as a route's part of a group key is written."""
     return "{" + ",".join(str(m) for m in matchers) + "}"
-
-
-def _split(text: str) -> list[str]:
-    parts, current, quoted, escaped = [], "", False, False
-    for char in text:
-        if char == "," and not quoted:
-            parts.append(current)
-            current = ""
-            continue
-        if char == '"' and not escaped:
-            quoted = not quoted
-        escaped = char == "\\" and not escaped
-        current += char
-    return [*parts, current]
-
-
-def _value(raw: str) -> str:
-    quoted = raw.startswith('"')
-    inner = raw[1:] if quoted else raw
-    if quoted:
-        if not inner.endswith('"') or _ends_escaped(inner[:-1]):
-            raise ValueError(f"matcher value contains unescaped double quote: {raw}")
-        inner = inner[:-1]
-    if re.search(r'(?<!\\)(?:\\\\)*"', inner):
-        raise ValueError(f"matcher value contains unescaped double quote: {raw}")
-    return _unescape(inner)
-
-
-def _ends_escaped(text: str) -> bool:
-    return (len(text) - len(text.rstrip("\\"))) % 2 == 1
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[0]), text, flags=re.DOTALL)
 
 
 def _reason(error: Exception) -> str:

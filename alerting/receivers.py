@@ -1,177 +1,130 @@
-"""Receivers of an Alertmanager file: how to reach Slack, a webhook, and what is read but not sent yet."""
+"""Receivers of an Alertmanager file: Slack and webhooks, and the named set of all ways to tell somebody.
+
+The other types stand in `receivers_sent` (sent as well) and `receivers_unsent` (checked and named, not sent).
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from pydantic import Field, model_validator
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from alerting import receivers_sent, receivers_unsent
+from alerting.fields import (
+    Anything,
+    Count,
+    File,
+    Flag,
+    GoDurationMs,
+    Many,
+    Secret,
+    SecretTemplateUrl,
+    SecretUrl,
+    ShownUrl,
+    Text,
+    Texts,
+    at_most_one,
+    one_of,
+)
+from alerting.httpconfig import HttpConfig
+from app.yamlfile import GoModel
 
-from app.durations import DurationMs
-from app.yamlfile import StrictModel
-
-T = TypeVar("T")
-
-
-def _no_null(value: object) -> object:
-    return () if value is None else value
-
-
-Many = Annotated[tuple[T, ...], BeforeValidator(_no_null)]
-"""A list; a key without a value is an empty one, as in Alertmanager."""
-
-
-def _scalar(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Text = Annotated[str, BeforeValidator(_scalar)]
-"""A text; a number without quotes is taken as it is written."""
-
-Dropped = Annotated[None, BeforeValidator(lambda _: None)]
-"""A key Alertmanager knows and this version has no use for. Its value, which may be a secret, is not kept."""
+POST_MESSAGE = "https://slack.com/api/chat.postMessage"
+"""Slack's method to post as a bot."""
 
 
-def _http_url(value: SecretStr) -> SecretStr:
-    # the value stays out of the message: it is a credential
-    try:
-        url = urlsplit(value.get_secret_value())
-        usable = url.scheme in ("http", "https") and bool(url.hostname)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("not a URL (it must start with https:// or http://, followed by a host)")
-    return value
+class SlackField(GoModel):
+    """A field of a message."""
 
-
-SecretUrl = Annotated[SecretStr, AfterValidator(_http_url)]
-"""A URL that is a credential: it cannot be printed."""
-
-
-class BasicAuth(StrictModel):
-    """HTTP basic authentication."""
-
-    username: Text = ""
-    username_file: Path | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-
-
-class Authorization(StrictModel):
-    """An Authorization header."""
-
-    type: str = "Bearer"
-    credentials: SecretStr | None = None
-    credentials_file: Path | None = None
-
-
-class TlsConfig(StrictModel):
-    """Which certificates to trust and to show."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    insecure_skip_verify: bool = False
-    ca: Dropped = None
-    cert: Dropped = None
-    key: Dropped = None
-    key_ref: Dropped = None
-    ca_ref: Dropped = None
-    cert_ref: Dropped = None
-    server_name: Dropped = None
-    min_version: Dropped = None
-    max_version: Dropped = None
-
-
-class HttpConfig(StrictModel):
-    """Prometheus's HTTP client configuration."""
-
-    basic_auth: BasicAuth | None = None
-    authorization: Authorization | None = None
-    bearer_token: SecretStr | None = None
-    bearer_token_file: Path | None = None
-    tls_config: TlsConfig | None = None
-    follow_redirects: bool = True
-    proxy_url: SecretUrl | None = None
-    oauth2: Dropped = None
-    enable_http2: Dropped = None
-    no_proxy: Dropped = None
-    proxy_from_environment: Dropped = None
-    proxy_connect_header: Dropped = None
-    http_headers: Dropped = None
+    title: Text = ""
+    value: Text = ""
+    short: Flag | None = None
 
     @model_validator(mode="after")
-    def _one_credential(self) -> HttpConfig:
-        bearer = self.bearer_token is not None or self.bearer_token_file is not None
-        if sum((self.basic_auth is not None, self.authorization is not None, bearer)) > 1:
-            raise ValueError("at most one of basic_auth, authorization & bearer_token must be configured")
+    def _complete(self) -> SlackField:
+        if not self.title:
+            raise ValueError("missing title in Slack field configuration")
+        if not self.value:
+            raise ValueError("missing value in Slack field configuration")
         return self
 
 
-class SlackField(StrictModel):
-    """A field of a message, of our own words."""
+class SlackConfirmation(GoModel):
+    """What a button asks before it acts."""
 
-    title: Text
-    value: Text
-    short: bool | None = None
+    text: Text = ""
+    title: Text = ""
+    ok_text: Text = ""
+    dismiss_text: Text = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> SlackConfirmation:
+        if not self.text:
+            raise ValueError("missing text in Slack confirmation configuration")
+        return self
 
 
-class SlackAction(StrictModel):
+class SlackAction(GoModel):
     """A button of a message; one with a `url` becomes a link."""
 
-    type: str
-    text: Text
-    url: str = ""
-    style: str = ""
-    name: str = ""
+    type: Text = ""
+    text: Text = ""
+    url: Text = ""
+    style: Text = ""
+    name: Text = ""
     value: Text = ""
-    confirm: dict[str, Any] | None = None
+    confirm: SlackConfirmation | None = None
 
     @model_validator(mode="after")
     def _leads_somewhere(self) -> SlackAction:
+        if not self.type:
+            raise ValueError("missing type in Slack action configuration")
+        if not self.text:
+            raise ValueError("missing text in Slack action configuration")
         if not self.url and not self.name:
             raise ValueError("missing name or url in Slack action configuration")
         return self
 
 
-class SlackConfig(StrictModel):
+class SlackConfig(GoModel):
     """One `slack_configs` entry; docs/alerting.md says what each key does."""
 
-    send_resolved: bool = False
+    send_resolved: Flag = False
     api_url: SecretUrl | None = None
-    api_url_file: Path | None = None
-    app_token: SecretStr | None = None
-    app_token_file: Path | None = None
-    app_url: SecretUrl | None = None
+    api_url_file: File = None
+    app_token: Secret = None
+    app_token_file: File = None
+    app_url: ShownUrl | None = None
     http_config: HttpConfig | None = None
     channel: Text = ""
     username: Text = ""
-    color: str = ""
-    title: str = ""
-    title_link: str = ""
-    pretext: str = ""
-    text: str = ""
-    message_text: str = ""
+    color: Text = ""
+    title: Text = ""
+    title_link: Text = ""
+    pretext: Text = ""
+    text: Text = ""
+    message_text: Text = ""
     fields: Many[SlackField] = ()
-    short_fields: bool = False
-    footer: str = ""
-    fallback: str = ""
-    callback_id: str = ""
-    icon_emoji: str = ""
-    icon_url: str = ""
-    image_url: str = ""
-    thumb_url: str = ""
-    link_names: bool = False
-    mrkdwn_in: Many[str] = ()
+    short_fields: Flag = False
+    footer: Text = ""
+    fallback: Text = ""
+    callback_id: Text = ""
+    icon_emoji: Text = ""
+    icon_url: Text = ""
+    image_url: Text = ""
+    thumb_url: Text = ""
+    link_names: Flag = False
+    mrkdwn_in: Many[Text] = ()
     actions: Many[SlackAction] = ()
-    update_message: bool = False
-    timeout: DurationMs = 0
+    update_message: Flag = False
+    timeout: GoDurationMs = 0
 
     @model_validator(mode="after")
     def _one_way_in(self) -> SlackConfig:
-        if self.api_url is not None and self.api_url_file is not None:
-            raise ValueError("at most one of api_url & api_url_file must be configured")
+        at_most_one(api_url=self.api_url, api_url_file=self.api_url_file)
+        at_most_one(app_token=self.app_token, app_token_file=self.app_token_file)
+        if (self.api_url or self.api_url_file) and (self.app_token or self.app_token_file):
+            raise ValueError("at most one of api_url/api_url_file & app_token/app_token_file must be configured")
+        if self.update_message and self.api_url and self.api_url.get_secret_value() != POST_MESSAGE:
+            raise ValueError(f"update_message can only be used with bot tokens. api_url must be set to {POST_MESSAGE}")
         return self
 
     def texts(self) -> dict[str, str]:
@@ -184,61 +137,63 @@ class SlackConfig(StrictModel):
         return found
 
 
-class WebhookConfig(StrictModel):
+class WebhookConfig(GoModel):
     """One `webhook_configs` entry."""
 
-    send_resolved: bool = True
-    url: SecretUrl | None = None
-    url_file: Path | None = None
+    send_resolved: Flag = True
+    url: SecretTemplateUrl = None
+    url_file: File = None
     http_config: HttpConfig | None = None
-    max_alerts: int = 0
-    timeout: DurationMs = 0
-    payload: Dropped = None
+    max_alerts: Count = 0
+    timeout: GoDurationMs = 0
+    payload: Anything = None
 
     @model_validator(mode="after")
     def _one_url(self) -> WebhookConfig:
-        if self.url is None and self.url_file is None:
-            raise ValueError("one of url or url_file must be configured")
-        if self.url is not None and self.url_file is not None:
-            raise ValueError("at most one of url & url_file must be configured")
+        one_of(url=self.url, url_file=self.url_file)
         return self
 
 
-Unsent = Annotated[
-    int, BeforeValidator(lambda value: len(value) if isinstance(value, list) else 0), Field(exclude=True)
-]
-"""How many entries there are of a receiver type that is not sent yet. Nothing of them is kept."""
-
-
-class Receiver(StrictModel):
+class Receiver(GoModel):
     """A named set of ways to tell somebody."""
 
-    name: Text
-    labels: Dropped = None
+    name: Text = ""
+    labels: Texts = Field(default_factory=dict)
     slack_configs: Many[SlackConfig] = ()
     webhook_configs: Many[WebhookConfig] = ()
-    discord_configs: Unsent = 0
-    email_configs: Unsent = 0
-    incidentio_configs: Unsent = 0
-    jira_configs: Unsent = 0
-    mattermost_configs: Unsent = 0
-    msteams_configs: Unsent = 0
-    msteamsv2_configs: Unsent = 0
-    opsgenie_configs: Unsent = 0
-    pagerduty_configs: Unsent = 0
-    pushover_configs: Unsent = 0
-    rocketchat_configs: Unsent = 0
-    sns_configs: Unsent = 0
-    telegram_configs: Unsent = 0
-    victorops_configs: Unsent = 0
-    webex_configs: Unsent = 0
-    wechat_configs: Unsent = 0
+    pagerduty_configs: Many[receivers_sent.PagerdutyConfig] = ()
+    opsgenie_configs: Many[receivers_sent.OpsgenieConfig] = ()
+    email_configs: Many[receivers_sent.EmailConfig] = ()
+    msteams_configs: Many[receivers_sent.MsTeamsConfig] = ()
+    msteamsv2_configs: Many[receivers_sent.MsTeamsV2Config] = ()
+    discord_configs: Many[receivers_unsent.DiscordConfig] = ()
+    incidentio_configs: Many[receivers_unsent.IncidentioConfig] = ()
+    jira_configs: Many[receivers_unsent.JiraConfig] = ()
+    mattermost_configs: Many[receivers_unsent.MattermostConfig] = ()
+    pushover_configs: Many[receivers_unsent.PushoverConfig] = ()
+    rocketchat_configs: Many[receivers_unsent.RocketchatConfig] = ()
+    sns_configs: Many[receivers_unsent.SnsConfig] = ()
+    telegram_configs: Many[receivers_unsent.TelegramConfig] = ()
+    victorops_configs: Many[receivers_unsent.VictoropsConfig] = ()
+    webex_configs: Many[receivers_unsent.WebexConfig] = ()
+    wechat_configs: Many[receivers_unsent.WechatConfig] = ()
 
-    def unsent(self) -> list[str]:
-        """The receiver types this receiver names that are not sent yet."""
-        return [name for name in type(self).model_fields if name.endswith("_configs") and _is_count(self, name)]
+    @model_validator(mode="after")
+    def _named(self) -> Receiver:
+        if not self.name:
+            raise ValueError("missing name in receiver")
+        if self.labels.get("name", self.name) != self.name:
+            raise ValueError(f'receiver label "name" must match receiver name {self.name!r}')
+        return self
 
+    def entries(self) -> dict[str, tuple[GoModel, ...]]:
+        """What is configured, by key: `webhook_configs` and its entries."""
+        return {name: value for name, value in self if name.endswith("_configs") and value}
 
-def _is_count(receiver: Receiver, name: str) -> bool:
-    value = getattr(receiver, name)
-    return isinstance(value, int) and value > 0
+    def unsent(self) -> dict[str, int]:
+        """The receiver types this receiver names that are not sent, and how many entries there are of each."""
+        return {
+            name: len(many)
+            for name, many in self.entries().items()
+            if type(many[0]).__module__ == receivers_unsent.__name__
+        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -25,6 +25,8 @@ class Alert:
     generator_url: str = ""
     facts: dict[str, object] = field(default_factory=dict, compare=False)
     """Numbers for a richer message (burn rates, budget), never part of the identity."""
+    ends_by_timeout: bool = field(default=False, compare=False)
+    """Whether `ends_at` is only when its sender would have fallen silent: any other end goes before it."""
 
     @property
     def name(self) -> str:
@@ -33,13 +35,27 @@ class Alert:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that identify the label set."""
-        encoded = b"\xff".join(part.encode() for pair in self.labels for part in pair)
-        return hashlib.blake2b(encoded, digest_size=8).hexdigest()
+        """16 hex digits that identify the label set: those Prometheus and Alertmanager give it."""
+        return _fingerprint(self.labels)
 
     def resolved_at(self, now: datetime) -> bool:
         """Whether the alert is resolved at `now`."""
         return self.ends_at is not None and self.ends_at <= now
+
+
+_FNV_OFFSET, _FNV_PRIME, _64_BITS = 0xCBF29CE484222325, 0x100000001B3, 0xFFFFFFFFFFFFFFFF
+
+
+@functools.lru_cache(maxsize=200_000)
+def _fingerprint(labels: Labels) -> str:
+    """FNV-1a of 64 bits over names and values, each followed by 0xff (prometheus/common, model/signature.go)."""
+    digest = _FNV_OFFSET
+    for pair in labels:
+        for part in pair:
+            for byte in part.encode("utf-8", "surrogatepass"):
+                digest = (digest ^ byte) * _FNV_PRIME & _64_BITS
+            digest = (digest ^ 0xFF) * _FNV_PRIME & _64_BITS
+    return f"{digest:016x}"
 
 
 class AlertSink(Protocol):

@@ -211,6 +211,14 @@ class Files(StrictModel):
     files: tuple[str, ...] = ()
 
 
+class SilenceLimits(StrictModel):
+    """How many silences are kept, expired ones among them, how large one may be, and how long after its end."""
+
+    retention: DurationMs = 120 * 3_600_000
+    max_silences: int = Field(10_000, ge=1)
+    max_bytes: int = Field(65_536, ge=256)
+
+
 class RulesConfig(Files):
     """Rule files of Prometheus's form, and the rules that come with the service."""
 
@@ -230,6 +238,48 @@ class Alerting(StrictModel):
 
     config: Path | None = None
     external_url: str | None = None
+    peer_timeout: DurationMs = 15_000
+    """How long one instance waits for the one before it to tell, where several share a store."""
+    silences: SilenceLimits = SilenceLimits()
+
+
+class GrafanaLinks(StrictModel):
+    """Where links of messages to Grafana's Explore lead."""
+
+    url: str
+    datasource: str = "watchhouse"
+    """The uid of the data source that has this service's metrics."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// or http://")
+        return value
+
+
+class Slack(StrictModel):
+    """The Slack app: its secrets, what people may do from Slack, and what messages show. docs/slack.md has more."""
+
+    signing_secret_file: Path | None = None
+    """With it messages have buttons, and /slack/interactive, /slack/command and /slack/events are served."""
+    bot_token_file: Path | None = None
+    """For answers to mentions; messages have their token from the Alertmanager file."""
+    api_url: str = "https://slack.com/api"
+    allow_actions: Literal["everyone"] | tuple[str, ...] = "everyone"
+    """Who may acknowledge and silence: everyone who sees a message, or these user ids; [] for nobody."""
+    commands: Literal["read_only", "all", "off"] = "read_only"
+    charts: Literal["auto", "upload", "off"] = "auto"
+    """auto: uploaded with a token, else by a signed URL if Slack can reach `alerting.external_url`."""
+    grafana: GrafanaLinks | None = None
+
+    @field_validator("allow_actions")
+    @classmethod
+    def _are_ids(cls, value: Literal["everyone"] | tuple[str, ...]) -> Literal["everyone"] | tuple[str, ...]:
+        for name in value if isinstance(value, tuple) else ():
+            if not re.fullmatch(r"[UW][A-Z0-9]{4,}", name):
+                raise ValueError(f"{name!r} is no user id of Slack, such as U012AB3CD: names can be changed")
+        return value
 
 
 class SloConfig(Files):
@@ -315,6 +365,7 @@ class Config(BaseSettings):
     rules: RulesConfig = RulesConfig()
     slo: SloConfig = SloConfig()
     alerting: Alerting = Alerting()
+    slack: Slack = Slack()
     limits: Limits = Limits()
 
     @model_validator(mode="after")

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alerting.config import AlertmanagerConfig, check_alertmanager, load_alertmanager
+from alerting.config import AlertmanagerConfig, load_alertmanager
+from alerting.config_notices import check_alertmanager
 from alerting.rules.files import RuleSetup, check_rules, load_rules
+from alerting.template_files import load_templates
 from app.config import Config
 from app.configfile import load_config
 from app.errors import ConfigError, Problem
@@ -48,7 +50,7 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
     slos = attempt(lambda: load_slos(config.slo), SloSetup((), load_windows()))
     nobody = AlertmanagerConfig.model_validate(_NOBODY)
     file = config.alerting.config
-    alertmanager = attempt(lambda: load_alertmanager(file), nobody) if file else nobody
+    alertmanager = attempt(lambda: _with_templates(file), nobody) if file else nobody
     rules = attempt(lambda: load_rules(config.rules), RuleSetup())
     scrape = ScrapeSet()
     for scrape_file in config.scrape.files:
@@ -58,6 +60,12 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
     if problems:
         raise ConfigError(problems)
     return Loaded(config, slos, alertmanager, scrape, rules)
+
+
+def _with_templates(path: Path) -> AlertmanagerConfig:
+    alertmanager = load_alertmanager(path)
+    load_templates(alertmanager)
+    return alertmanager
 
 
 def _with_file(scrape: ScrapeSet, path: Path) -> ScrapeSet:

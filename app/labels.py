@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,5 +68,13 @@ class Matcher:
         return self.matches(labels.get(self.name, ""))
 
     def __str__(self) -> str:
-        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'{self.name}{self.op.value}"{escaped}"'
+        name = f'"{_escaped(self.name)}"' if _RESERVED.search(self.name) else self.name
+        return f'{name}{self.op.value}"{_escaped(self.value)}"'
+
+
+_RESERVED = re.compile(r"""[\s{}!=~,\\"'`]""")
+"""What a label name cannot hold without quotes in Alertmanager's syntax of matchers."""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -7,16 +7,19 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 
-from alerting.config import notices
-from alerting.manager.manager import AlertManager
+from alerting.config_notices import notices
+from alerting.manager.manager import AlertManager, Sharing
+from alerting.manager.silences import Limits
 from alerting.notify.build import build_notifiers
 from alerting.rules.engine import RuleEngine
+from app.api.alerting import alerting_router
 from app.api.alertmanager import alertmanager_router
 from app.api.clickhouse import clickhouse_router
 from app.api.fluentbit import fluentbit_router
@@ -31,6 +34,7 @@ from app.api.prometheus_status import Running, status_router
 from app.api.prometheus_targets import targets_router
 from app.api.remote_write import remote_write_endpoint
 from app.api.rules import loki_rules_router, rules_router
+from app.api.slack import SlackParts, SlackSlos
 from app.api.slo import slo_router
 from app.config import Address, Config
 from app.configfile import dump_config
@@ -118,17 +122,22 @@ class Service:
     async def reload(self) -> None:
         """Reads configuration, scrape targets, SLOs and rules again.
 
-        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners, store and
-        Alertmanager's file are taken up at the next start.
+        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners and store are taken up
+        at the next start.
         """
         well = False
         try:
             loaded = await asyncio.to_thread(self._reread)
-            # targets first: they are what may still be refused
+            # made before anything changes: what may still be refused comes first
+            notifiers = await asyncio.to_thread(
+                build_notifiers, loaded.alertmanager, external_url=self._external_url, slack=self.slack.room
+            )
             await self.scrapes.reload(self._with_itself(loaded.scrape))
+            await self.alerts.reload(loaded.alertmanager, notifiers)
             await self.slos.reload(loaded.slos.specs)
             await self.rules.reload(loaded.rules.groups)
             self._loaded, well = loaded, True
+            self._warn_of_alerting()
         finally:
             self._running.reread(well)
         log.info("configuration reloaded")
@@ -151,11 +160,15 @@ class Service:
         if pool.embedded:
             # the first query should not wait for a compiler
             threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-        await self._start_alerting(pool, promql, writer)
-        interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
-        self._steps.append(("clickhouse interface", _in_thread(interface.close)))
+        logql = LogQLEngine(pool, limits)
         gate = QueryGate(limits, pool.end_statements)
         self._steps.append(("queries", _in_thread(gate.close)))
+        url = self._external_url
+        self.slack = SlackParts(config, url, SlackSlos(lambda: self.slos, promql, logql, gate, limits))
+        await self._start_alerting(pool, promql, writer, url)
+        self._steps.append(("slack", self.slack.stop))
+        interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
+        self._steps.append(("clickhouse interface", _in_thread(interface.close)))
         otlp = otlp_router(writer, limits)
         await self._start_receivers(pool, writer, otlp)
         self.scrapes = ScrapeManager(writer, self._with_itself(self._loaded.scrape), limits)
@@ -168,13 +181,15 @@ class Service:
                 read_router(promql, gate, limits, lambda: self._loaded.scrape.external_labels or {}),
                 targets_router(lambda: self.scrapes),
                 status_router(lambda: self.config, self._running, pool, gate),
-                loki_router(LogQLEngine(pool, limits), limits, gate),
+                loki_router(logql, limits, gate),
                 rules_router(self.rules, self.slos),
                 loki_rules_router(self.rules),
                 fluentbit_router(writer, limits),
                 otlp,
                 slo_router(self.slos, gate, limits, lambda: self._loaded.slos.windows),
                 alertmanager_router(self.alerts),
+                alerting_router(self.alerts),
+                self.slack.router(lambda: self.alerts, logql, gate, lambda: asyncio.to_thread(self._checks, pool)),
             ],
             {("POST", "/api/v1/write"): remote_write_endpoint(writer, limits, config.store.retention.metrics)},
             self._check,
@@ -203,14 +218,23 @@ class Service:
         self._steps.append(("retention by size", end))
         return pool
 
-    async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer) -> None:
+    async def _start_alerting(self, pool: Pool, promql: PromQLEngine, writer: Writer, url: str) -> None:
         state = StateStore(pool)
-        url = self.config.alerting.external_url or f"http://{self.config.http.listen}"
         alertmanager = self._loaded.alertmanager
-        for notice in notices(alertmanager):
-            log.warning("alerting.config: %s", notice)
-        notifiers = build_notifiers(alertmanager, external_url=url)
-        self.alerts = AlertManager(alertmanager, state, notifiers, external_url=url)
+        self._warn_of_alerting()
+        notifiers = build_notifiers(alertmanager, external_url=url, slack=self.slack.room)
+        # others can reach the store of a server, and an embedded one that is served for writing
+        shared = not pool.embedded or self.config.store.http_writable
+        sharing = Sharing(shared, self.config.alerting.peer_timeout / 1000)
+        limits = self.config.alerting.silences
+        self.alerts = AlertManager(
+            alertmanager,
+            state,
+            notifiers,
+            external_url=url,
+            silence_limits=Limits(timedelta(milliseconds=limits.retention), limits.max_silences, limits.max_bytes),
+            sharing=sharing,
+        )
         await self._started("alert manager", self.alerts)
         self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)
@@ -225,6 +249,14 @@ class Service:
             external_labels=lambda: self._loaded.scrape.external_labels or {},
         )
         await self._started("rule engine", self.rules)
+
+    def _warn_of_alerting(self) -> None:
+        for notice in notices(self._loaded.alertmanager):
+            log.warning("alerting.config: %s", notice)
+
+    @property
+    def _external_url(self) -> str:
+        return self.config.alerting.external_url or f"http://{self.config.http.listen}"
 
     def _slo_engine(self, pool: Pool, promql: PromQLEngine, state: StateStore, writer: Writer, url: str) -> SloEngine:
         slo, limits = self.config.slo, self.config.limits
@@ -284,10 +316,13 @@ class Service:
         own = scrape_set_from_inline([options], Document("the service's own job", {}))
         return scrape + own
 
+    def _checks(self, pool: Pool) -> list[Health]:
+        return [*_health(pool), *self.slack.health()]
+
     def _probes(self, pool: Pool) -> Probes:
         return Probes(
             ready=lambda: self._ready,
-            check=lambda: _health(pool),
+            check=lambda: self._checks(pool),
             config_yaml=lambda: dump_config(self.config),
             reload=self.reload,
         )

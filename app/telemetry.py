@@ -37,6 +37,12 @@ SCRAPES = Counter(
 REQUEST_SECONDS = Histogram(
     "watchhouse_http_request_seconds", "Time to answer HTTP requests.", ["route", "code"], registry=REGISTRY
 )
+ALERTMANAGER_BUILD_INFO = Gauge(
+    "alertmanager_build_info",
+    "1; the version of Alertmanager's API that is answered at /api/v2, where karma looks for it.",
+    ["version"],
+    registry=REGISTRY,
+)
 ALERTS = Gauge("watchhouse_alerts", "Alerts known to the alert manager.", registry=REGISTRY)
 ALERT_GROUPS = Gauge("watchhouse_alert_groups", "Groups of alerts that are notified about.", registry=REGISTRY)
 ALERT_NOTIFICATIONS = Counter(
@@ -45,8 +51,35 @@ ALERT_NOTIFICATIONS = Counter(
     ["integration", "result"],
     registry=REGISTRY,
 )
+ALERT_MAYBE_DOUBLED = Counter(
+    "watchhouse_alert_notifications_maybe_doubled",
+    "Messages sent once more because the receiver's answer to an earlier attempt was never seen.",
+    ["integration"],
+    registry=REGISTRY,
+)
+ALERT_SUPPRESSED = Counter(
+    "watchhouse_alert_notifications_suppressed",
+    "Alerts left out of notifications, by reason: inhibition, mute, silence.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ALERT_PEERS = Gauge(
+    "watchhouse_alert_peers", "Other instances of the alert manager on the same store.", registry=REGISTRY
+)
+SILENCES = Gauge("watchhouse_silences", "Silences by state.", ["state"], registry=REGISTRY)
 ALERT_STATE_FAILURES = Counter(
     "watchhouse_alert_state_failures", "Writes of alert state that failed and are tried again.", registry=REGISTRY
+)
+SLACK_ERRORS = Counter("watchhouse_slack_errors", "Refusals by Slack, by its own word.", ["error"], registry=REGISTRY)
+SLACK_PLAIN = Counter(
+    "watchhouse_slack_plain_text", "Messages that Slack took as plain text only, as it refused the blocks.",
+    registry=REGISTRY,
+)  # fmt: skip
+SLACK_ANSWERED = Counter(
+    "watchhouse_slack_interactions",
+    "Buttons, commands and mentions that came from Slack, by kind and result.",
+    ["kind", "result"],
+    registry=REGISTRY,
 )
 SLO_CYCLE_SECONDS = Histogram(
     "watchhouse_slo_cycle_seconds", "Time to count and judge all SLOs once, without reading history.", registry=REGISTRY

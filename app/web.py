@@ -19,11 +19,14 @@ from app.errors import ConfigError, DecodeError, Overloaded, QueryError, StoreEr
 from app.telemetry import REQUEST_SECONDS
 
 log = logging.getLogger(__name__)
+_SIGNED = "/slack/"
+"""What comes from Slack proves where it comes from by its signature; charts are at signed URLs."""
 _OPEN = ("/-/healthy", "/-/ready", "/ready")
 _INGEST = ("/api/v1/write", "/loki/api/v1/push", "/fluentbit/", "/v1/")
 _ADMIN = ("/-/reload",)
 _ENDS_QUERIES = "/api/v1/status/active_queries/"
 _MAINTENANCE = "/api/v1/slos/maintenance"
+_SILENCES = ("/api/v2/silence", "/api/v1/silences/", "/api/v1/alerts/acknowledge")
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -91,7 +94,7 @@ class LocalOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on a request to this machine's own names, from no page or a page of this machine."""
-        if scope["type"] in ("http", "websocket"):
+        if scope["type"] in ("http", "websocket") and not scope["path"].startswith(_SIGNED):
             for name, value in scope["headers"]:
                 text = value.decode("latin-1")
                 if name in (b"host", b"origin") and not _is_local(text):
@@ -165,7 +168,7 @@ class TokenAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or answers 401 or 403."""
-        if scope["type"] not in ("http", "websocket") or scope["path"] in _OPEN:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in _OPEN or scope["path"].startswith(_SIGNED):
             await self._app(scope, receive, send)
             return
         header = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"authorization"), "")
@@ -186,7 +189,8 @@ def role_for(method: str, path: str) -> Role:
         return "ingest"
     ends_query = method == "DELETE" and path.startswith(_ENDS_QUERIES)
     maintains = method not in ("GET", "HEAD") and (path == _MAINTENANCE or path.startswith(f"{_MAINTENANCE}/"))
-    return "admin" if ends_query or maintains or path.startswith(_ADMIN) else "query"
+    silences = method not in ("GET", "HEAD") and path.startswith(_SILENCES)
+    return "admin" if ends_query or maintains or silences or path.startswith(_ADMIN) else "query"
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -6,8 +6,10 @@ Every file people give us goes through `load_model`: configuration, scrape files
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,14 +82,58 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
 
 
+class Written(str):
+    """A number, truth or date of a YAML file as its text, and what YAML takes it for: `007`, `yes`, `17:00`."""
+
+    value: Any
+
+    @classmethod
+    def of(cls, text: str, value: Any) -> Written:
+        """The text with its value."""
+        made = cls(text)
+        made.value = value
+        return made
+
+
+def plain(data: Any) -> Any:
+    """The data with every `Written` as its value, dates as texts."""
+    if isinstance(data, dict):
+        return {plain(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [plain(item) for item in data]
+    if isinstance(data, Written):
+        return str(data) if isinstance(data.value, date) else data.value
+    return data
+
+
+def value_of(text: str) -> Any:
+    """What a program in Go takes a text for when it reads it as YAML: its first document, whatever comes after it.
+
+    Raises ValueError when it is none.
+    """
+    try:
+        return plain(_TextLoader(text).get_data())
+    except yaml.YAMLError as error:
+        raise ValueError("not YAML") from error
+
+
+_GO_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
 class _TextLoader(_Loader):
-    """Keeps every value without quotes as it is written, as Go does where it wants a text: `1.0`, `on`, a date."""
+    """Keeps how scalars are written: a program in Go that wants a text takes the text."""
 
-
-_TextLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] in ("null", "merge")]
-    for first, found in _Loader.yaml_implicit_resolvers.items()
-}
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As `_Loader`; what is neither a text nor null becomes a `Written`."""
+        value = super().construct_object(node, deep)
+        if not isinstance(node, yaml.ScalarNode) or value is None or isinstance(value, bytes):
+            return value
+        if isinstance(value, str):
+            number = node.style is None and _GO_FLOAT.fullmatch(node.value)
+            return Written.of(value, float(value)) if number else value
+        if ":" in node.value and isinstance(value, int | float):
+            return str(node.value)  # numbers to the base of 60 are YAML's, and not Go's
+        return Written.of(node.value, value)
 
 
 def dotted(path: KeyPath) -> str:
@@ -98,14 +144,14 @@ def dotted(path: KeyPath) -> str:
     return out
 
 
-def read_documents(file: str, text: str, *, texts: bool = False) -> list[Document]:
+def read_documents(file: str, text: str, *, as_written: bool = False) -> list[Document]:
     """The YAML documents of a text. Syntax errors and duplicate keys are problems of the document they stand in.
 
-    With `texts` every value is the text that is written, or None where there is none.
+    With `as_written` numbers and the like keep their text, as `Written`.
     """
     documents: list[Document] = []
     try:
-        loader = (_TextLoader if texts else _Loader)(text)
+        loader = _TextLoader(text) if as_written else _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -143,8 +189,8 @@ def _index(node: yaml.Node, path: KeyPath, document: Document) -> None:
             _index(item, (*path, i), document)
 
 
-def validate(document: Document, model: type[M]) -> M:
-    """The document as a model. Raises ConfigError with every problem found."""
+def validate(document: Document, model: type[M], *, context: object = None) -> M:
+    """The document as a model; `context` is for its validators. Raises ConfigError with every problem found."""
     problems = list(document.problems)
     if document.data is None and problems:
         raise ConfigError(problems)
@@ -152,7 +198,7 @@ def validate(document: Document, model: type[M]) -> M:
     if not isinstance(data, dict):
         raise ConfigError([*problems, document.problem((), f"a mapping is wanted here, not {_kind(data)}")])
     try:
-        result = model.model_validate(data)
+        result = model.model_validate(data, context=context)
     except ValidationError as error:
         problems += problems_of(error, document, model)
         raise ConfigError(sorted(problems, key=lambda p: p.line or 0)) from None
@@ -161,9 +207,9 @@ def validate(document: Document, model: type[M]) -> M:
     return result
 
 
-def load_model(path: Path, model: type[M], *, texts: bool = False) -> M:
+def load_model(path: Path, model: type[M], *, as_written: bool = False) -> M:
     """The one document of a file as a model. Raises ConfigError with every problem: unreadable, not YAML, wrong."""
-    documents = load_documents(path, texts=texts)
+    documents = load_documents(path, as_written=as_written)
     if len(documents) > 1:
         raise ConfigError(
             [Problem(str(path), documents[1].lines.get(()), "", "one YAML document is wanted, here is another")]
@@ -171,7 +217,7 @@ def load_model(path: Path, model: type[M], *, texts: bool = False) -> M:
     return validate(documents[0], model)
 
 
-def load_documents(path: Path, *, texts: bool = False) -> list[Document]:
+def load_documents(path: Path, *, as_written: bool = False) -> list[Document]:
     """The YAML documents of a file, as `read_documents`. Raises ConfigError when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -179,7 +225,7 @@ def load_documents(path: Path, *, texts: bool = False) -> list[Document]:
         raise ConfigError([Problem(str(path), None, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise ConfigError([Problem(str(path), None, "", "is not UTF-8")]) from None
-    return read_documents(str(path), text, texts=texts)
+    return read_documents(str(path), text, as_written=as_written)
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> Iterator[Problem]:

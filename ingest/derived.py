@@ -108,5 +108,6 @@ class RecordedSamples:
         try:
             await self._writer.write_metrics(batch, urgent=False)
         except WatchhouseError as error:
-            DROPPED.labels(self._source, "queue_full" if isinstance(error, Overloaded) else "store_failed").inc(len(batch))
+            reason = "queue_full" if isinstance(error, Overloaded) else "store_failed"
+            DROPPED.labels(self._source, reason).inc(len(batch))
             raise

@@ -16,7 +16,8 @@ from slo.measure import Ints, Measured, Sums
 from slo.period import Calendar, spans
 from slo.removed import Removed, removed_intervals, removed_slices
 from slo.spec import Occurrences, SloSpec, sli_key
-from slo.tallies import Tallies, Tally
+from slo.tallies import Tallies
+from slo.tally import Tally
 
 _DAY_MS = 86_400_000
 _MOST_ROWS = 4_000_000
@@ -303,31 +304,41 @@ class Board:
         return expected
 
     def _load_edges(self, groups: Sequence[tuple[int, Sequence[Watched]]], *, everything: bool) -> None:
-        wanted: dict[int, tuple[Ledger, set[int]]] = {}
+        """Loads the units in which windows begin and end; drops all others if these groups are everything."""
+        wanted: dict[int, tuple[Ledger, dict[int, list[Ints]]]] = {}
         for at_ms, group in groups:
             ledger = group[0].own or self._tallies.ledger
-            _, times = wanted.setdefault(id(ledger), (ledger, set()))
+            _, blocks = wanted.setdefault(id(ledger), (ledger, {}))
             end_ms = at_ms // ledger.unit_ms * ledger.unit_ms
-            times |= {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
+            times = {end_ms, *(_back(end_ms, w, ledger) for w in windows_of(group[0].spec, self._interval_ms))}
             times.add(self._period(group[0], ledger, at_ms)[0])
-        for ledger, times in wanted.values():
+            lanes = self._lanes(group)
+            for block_ms in {block for block in map(ledger.edge_of, times) if block is not None}:
+                blocks.setdefault(block_ms, []).extend(lanes)
+        for ledger, blocks in wanted.values():
+            needed = {block_ms: np.unique(np.concatenate(lanes)) for block_ms, lanes in sorted(blocks.items())}
             if everything:
-                ledger.forget_edges(times)
-            for time_ms in sorted(times):
-                block_ms = ledger.missing(time_ms)
-                if block_ms is not None:
-                    self._load(ledger, block_ms)
+                ledger.keep_edges(needed)
+            for block_ms, some in needed.items():
+                self._load(ledger, block_ms, ledger.missing(block_ms, some))
 
-    def _load(self, ledger: Ledger, block_ms: int) -> None:
+    def _load(self, ledger: Ledger, block_ms: int, lanes: Ints) -> None:
+        if not len(lanes):
+            return
         if ledger is self._tallies.ledger:
-            self._tallies.load_block(block_ms)
+            self._tallies.load_block(block_ms, lanes)
             return
         parts: list[Cells] = []
-        derived = [one for one in self._slos.values() if one.own is ledger and one.own_from_ms is not None]
+        wanted = set(lanes.tolist())
+        derived = [
+            one
+            for one in self._slos.values()
+            if one.own is ledger and one.own_from_ms is not None and not wanted.isdisjoint(one.lanes)
+        ]
         for one, units in self._units(derived, block_ms, block_ms + ledger.block_ms):
             for lane, part in zip(one.lanes, units, strict=True):
                 parts.append(Cells(np.full(len(part.starts_ms), lane), part.starts_ms, part.bad, part.total))
-        ledger.load(block_ms, _all_cells(parts))
+        ledger.load(block_ms, lanes, _all_cells(parts))
 
 
 def _by_shape(slos: Iterable[Watched]) -> list[list[Watched]]:

@@ -342,11 +342,12 @@ class SloEngine:
         SLO_MISSED.inc(sum((one.to_ms - one.judged_ms) // self.interval_ms - 1 for one in behind))
 
     def _judge(self, batch: Batch) -> None:
-        verdicts = judge(batch.specs[0], batch.measured, self.policy)
-        places = [n for n in self._book.to_look_at(batch.specs, verdicts) if batch.watched[n].error is None]
+        specs = batch.specs
+        verdicts = judge(specs[0], batch.measured, self.policy)
+        places = [n for n in self._book.to_look_at(specs, verdicts) if batch.watched[n].error is None]
         if places:
-            specs = [batch.specs[n] for n in places]
-            for status in assess(specs, batch.measured.at(np.array(places)), self.policy):
+            seen = [specs[n] for n in places]
+            for status in assess(seen, batch.measured.at(np.array(places)), self.policy):
                 self._book.look(status)
         for one, at_ms in zip(batch.watched, batch.measured.at_ms.tolist(), strict=True):
             if one.error is None:

@@ -2,19 +2,20 @@
 
 Time is the same for all of them, so counts stand in matrices, a row (*lane*) an SLI. Intervals (*units*) are kept one
 by one for the newest hours, which is where counts still change; before that a *block* of about an hour is one number.
-The begin of a long window lies within a block: the units of just these blocks are loaded when it gets there, for all
-lanes at once. Thirty days of minutes take 20 KB a lane instead of 1.7 MB, and three days cost what an hour does.
+The begin of a long window lies within a block: the units of just these blocks are loaded when it gets there, of the
+lanes whose windows begin there. Thirty days of minutes take 20 KB a lane instead of 1.7 MB, and three days cost what an
+hour does; lanes that end at different times, as some cannot be counted, cost no more than lanes that end together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from slo.measure import Floats, Ints
+from slo.measure import Bools, Floats, Ints
 
 _HOUR_MS = 3_600_000
 _RECENT_MS = 7 * _HOUR_MS
@@ -51,6 +52,10 @@ class _Columns:
         more = ((0, lanes - len(self.bad)), (0, 0))
         return _Columns(np.pad(self.bad, more), np.pad(self.total, more), np.pad(self.counted, more))
 
+    def of_lanes(self, lanes: Ints) -> _Columns:
+        """Those of some lanes, copied."""
+        return _Columns(self.bad[lanes], self.total[lanes], self.counted[lanes])
+
     def clear(self, lanes: Ints | slice, columns: slice) -> None:
         for array in (self.bad, self.total, self.counted):
             array[lanes, columns] = 0
@@ -69,6 +74,43 @@ class _Columns:
         return found
 
 
+@dataclass(slots=True)
+class _Edge:
+    """The units of a block, of some lanes: `lanes` in order, each once, (n,), at least one; `columns` (n, units)."""
+
+    lanes: Ints
+    columns: _Columns
+
+    def places(self, lanes: Ints) -> tuple[Ints, Bools]:
+        """The rows of lanes, and which of them are there at all."""
+        rows = np.minimum(np.searchsorted(self.lanes, lanes), len(self.lanes) - 1)
+        return rows, np.asarray(self.lanes[rows] == lanes)
+
+    def only(self, lanes: Ints) -> _Edge:
+        """That of some of its lanes, in order, each once."""
+        rows, there = self.places(lanes)
+        return _Edge(lanes[there], self.columns.of_lanes(rows[there]))
+
+    def with_more(self, other: _Edge) -> _Edge:
+        """This one and another, which has other lanes."""
+        lanes = np.concatenate([self.lanes, other.lanes])
+        order = np.argsort(lanes)
+        mine, others = self.columns, other.columns
+        columns = _Columns(
+            np.concatenate([mine.bad, others.bad]),
+            np.concatenate([mine.total, others.total]),
+            np.concatenate([mine.counted, others.counted]),
+        )
+        return _Edge(lanes[order], columns.of_lanes(order))
+
+    def replace(self, lanes: Ints, first_unit: int, unit_ms: int, cells: Cells) -> None:
+        """`cells` are all there is of some lanes."""
+        rows, there = self.places(lanes)
+        self.columns.clear(rows[there], slice(None))
+        rows, there = self.places(cells.lanes)
+        self.columns.put(rows[there], cells.starts_ms[there] // unit_ms - first_unit, some_cells(cells, there))
+
+
 class Ledger:
     """Counts of all lanes up to one time. Not safe for two threads at once.
 
@@ -85,7 +127,7 @@ class Ledger:
         self._block_count = -(-span_ms // self.block_ms) + 2
         self._recent = _Columns.of(0, self._recent_blocks * self._per_block)
         self._blocks = _Columns.of(0, self._block_count)
-        self._edges: dict[int, _Columns] = {}
+        self._edges: dict[int, _Edge] = {}
         self._newest = end_ms // self.block_ms
         self._used = 0
         self._free: list[int] = []
@@ -114,15 +156,17 @@ class Ledger:
         if self._used == len(self._recent.bad):
             size = max(_FEW, 2 * self._used)
             self._recent, self._blocks = self._recent.grown(size), self._blocks.grown(size)
-            self._edges = {block: columns.grown(size) for block, columns in self._edges.items()}
         self._used += 1
         return self._used - 1
 
     def remove(self, lane: int) -> None:
         """Forgets a lane; its number is given out again."""
         lanes = np.array([lane])
-        for columns in (self._recent, self._blocks, *self._edges.values()):
+        for columns in (self._recent, self._blocks):
             columns.clear(lanes, slice(None))
+        for edge in self._edges.values():
+            rows, there = edge.places(lanes)
+            edge.columns.clear(rows[there], slice(None))
         self._free.append(lane)
 
     def advance(self, end_ms: int) -> None:
@@ -164,28 +208,41 @@ class Ledger:
         """Whether a lane has no event at all."""
         return not self._recent.total[lane].any() and not self._blocks.total[lane].any()
 
-    def missing(self, at_ms: int) -> int | None:
-        """The start of the block whose units must be loaded for a window that begins (or ends) there; None for none."""
+    def edge_of(self, at_ms: int) -> int | None:
+        """The start of the block whose units a window needs that begins (or ends) there; None for none."""
         if at_ms >= self.recent_from_ms or at_ms < self.oldest_ms or at_ms % self.block_ms == 0:
             return None
-        block = at_ms // self.block_ms
-        return None if block in self._edges else block * self.block_ms
+        return self.block_of(at_ms)
 
-    def load(self, block_ms: int, cells: Cells) -> None:
-        """Takes up the units of a block, all there are of all lanes."""
-        columns = _Columns.of(len(self._recent.bad), self._per_block)
-        columns.put(cells.lanes, (cells.starts_ms - block_ms) // self.unit_ms, cells)
-        self._edges[block_ms // self.block_ms] = columns
+    def missing(self, block_ms: int, lanes: Ints) -> Ints:
+        """Those of some lanes whose units of a block are not loaded, in order, each once."""
+        edge = self._edges.get(block_ms // self.block_ms)
+        return np.unique(lanes if edge is None else lanes[~edge.places(lanes)[1]])
 
-    def forget_edges(self, wanted: Iterable[int]) -> None:
-        """Drops the loaded blocks but those in which these times lie."""
-        blocks = {at_ms // self.block_ms for at_ms in wanted}
-        self._edges = {block: columns for block, columns in self._edges.items() if block in blocks}
+    def load(self, block_ms: int, lanes: Ints, cells: Cells) -> None:
+        """Takes up the units of a block, all there are of some lanes, which are `missing`."""
+        if not len(lanes):
+            return
+        block = block_ms // self.block_ms
+        new = _Edge(lanes, _Columns.of(len(lanes), self._per_block))
+        new.replace(lanes, block * self._per_block, self.unit_ms, cells)
+        old = self._edges.get(block)
+        self._edges[block] = new if old is None else old.with_more(new)
+
+    def keep_edges(self, wanted: Mapping[int, Ints]) -> None:
+        """Drops loaded units but those of these lanes, in order and each once, by the start of the block."""
+        kept: dict[int, _Edge] = {}
+        for block, edge in self._edges.items():
+            lanes = wanted.get(block * self.block_ms)
+            if lanes is not None and edge.places(lanes)[1].any():
+                kept[block] = edge if len(edge.lanes) <= 2 * len(lanes) else edge.only(lanes)
+        self._edges = kept
 
     def window(self, lanes: Ints, from_ms: int, to_ms: int) -> tuple[Floats, Floats, Ints]:
         """(bad, total, counted) of the units that start in [from_ms, to_ms), each (n,) for n lanes.
 
-        Both are starts of units; `missing` of both must be None. What is older than the oldest block is not there.
+        Both are starts of units, and what is `missing` of their `edge_of` must be loaded. What is older than the oldest
+        block is not there.
         """
         first, last = max(from_ms, self.oldest_ms) // self.unit_ms, to_ms // self.unit_ms
         recent = self.recent_from_ms // self.unit_ms
@@ -221,7 +278,8 @@ class Ledger:
 
     def _edge(self, lanes: Ints, first: int, last: int) -> tuple[Floats, Floats, Ints]:
         block = first // self._per_block
-        return self._edges[block].sums(lanes, first - block * self._per_block, last - block * self._per_block)
+        edge = self._edges[block]
+        return edge.columns.sums(edge.places(lanes)[0], first - block * self._per_block, last - block * self._per_block)
 
     def _begin(self, block: int) -> None:
         """Makes room for a block: the one whose place it takes becomes one number."""
@@ -241,12 +299,15 @@ class Ledger:
         np.add.at(self._blocks.total[:, column], cells.lanes, cells.total)
         np.add.at(self._blocks.counted[:, column], cells.lanes, 1)
         if block in self._edges:
-            self._edges[block].clear(lanes, slice(None))
-            self._edges[block].put(cells.lanes, cells.starts_ms // self.unit_ms - block * self._per_block, cells)
+            self._edges[block].replace(lanes, block * self._per_block, self.unit_ms, cells)
 
 
 def _within(cells: Cells, from_ms: int, to_ms: int) -> Cells:
-    kept = (cells.starts_ms >= from_ms) & (cells.starts_ms < to_ms)
+    return some_cells(cells, (cells.starts_ms >= from_ms) & (cells.starts_ms < to_ms))
+
+
+def some_cells(cells: Cells, kept: Bools) -> Cells:
+    """Those of `kept`, (n,)."""
     return Cells(cells.lanes[kept], cells.starts_ms[kept], cells.bad[kept], cells.total[kept])
 
 

@@ -8,8 +8,8 @@ from slo.burn import exhausted_in_ms
 from slo.spec import AlertSpec, BudgetCondition, BurnCondition, Condition, Op, SloSpec
 from slo.status import AlertStatus, SloStatus
 
-_SUMMARIES = {"ticket": "SLO error budget burn rate is over expected."}
-_TOO_FAST = "SLO error budget burn rate is too fast."
+_BURNS = ("SLO error budget burn rate is too fast.", "SLO error budget burn rate is over expected.")
+"""What Sloth has in its titles and its summaries."""
 _NO_DATA = "SLO has no data."
 _THAN: dict[Op, str] = {
     "gt": "faster than",
@@ -37,8 +37,9 @@ def alert_labels(spec: SloSpec, alert: AlertSpec) -> Labels:
 
 def alert_annotations(spec: SloSpec, alert: AlertSpec, condition: Condition) -> Labels:
     """Sloth's title and summary, and the spec's own annotations over them."""
-    what = f"{spec.service} {spec.name} {_summary(alert, condition)}"
-    return labels_from({"title": f"({alert.severity}) {what}", "summary": what, **dict(alert.annotations)})
+    what, (title, summary) = f"{spec.service} {spec.name}", _said(condition)
+    own = dict(alert.annotations)
+    return labels_from({"title": f"({alert.severity}) {what} {title}", "summary": f"{what} {summary}", **own})
 
 
 def condition_text(condition: Condition) -> str:
@@ -82,12 +83,14 @@ def alert_facts(status: SloStatus, one: AlertStatus, condition: Condition) -> di
     return facts
 
 
-def _summary(alert: AlertSpec, condition: Condition) -> str:
+def _said(condition: Condition) -> tuple[str, str]:
+    """In the title, and in the summary."""
     if isinstance(condition, BurnCondition):
-        return _SUMMARIES.get(alert.severity, _TOO_FAST)
+        return _BURNS
     if isinstance(condition, BudgetCondition):
-        return f"SLO has used {float(condition.consumed * 100):.6g} % of its error budget."
-    return _NO_DATA
+        used = f"SLO has used {float(condition.consumed * 100):.6g} % of its error budget."
+        return used, used
+    return _NO_DATA, _NO_DATA
 
 
 def _cause(condition: Condition) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from slo.measure import Bools, Ints
+from slo.ranges import merged
 
 
 class Removed:
@@ -15,9 +16,9 @@ class Removed:
     def __init__(self, ranges: Iterable[tuple[int, int]], unit_ms: int) -> None:
         """`ranges` are [from, to) in milliseconds, at multiples of `unit_ms`, in any order and overlapping at will."""
         self._unit_ms = unit_ms
-        merged = _merged(ranges)
-        self._from = np.array([begin for begin, _ in merged], np.int64)
-        self._to = np.array([end for _, end in merged], np.int64)
+        whole = merged(ranges)
+        self._from = np.array([begin for begin, _ in whole], np.int64)
+        self._to = np.array([end for _, end in whole], np.int64)
         # how much was taken out before each range
         self._before = np.concatenate([[0], np.cumsum(self._to - self._from)]).astype(np.int64)
 
@@ -59,13 +60,3 @@ def removed_slices(ranges: Iterable[tuple[int, int]], interval_ms: int, slice_ms
     intervals = removed_intervals(ranges, interval_ms)
     inward = ((-(-b // slice_ms) * slice_ms, e // slice_ms * slice_ms) for b, e in intervals.ranges())
     return Removed(((b, e) for b, e in inward if b < e), slice_ms)
-
-
-def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for begin, end in sorted(ranges):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((begin, end))
-    return merged

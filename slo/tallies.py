@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,15 +11,19 @@ import numpy as np
 from app.errors import WatchhouseError
 from app.labels import Labels
 from app.store.client import Pool
-from app.store.slo_events import KeyedEvents, SloEvents, insert_events, joined, read_events
+from app.store.slo_events import KeyedEvents, SloEvents, joined
 from app.store.state import StateStore
 from app.telemetry import SLO_RECOUNTED
 from slo.counting import Counting, Counts, Want
-from slo.ledger import Cells, Ledger
+from slo.kept import Kept, cells_of, some_rows
+from slo.ledger import Ledger, some_cells
+from slo.measure import Bools, Ints
+from slo.ranges import Range, merged, within
 from slo.spec import Sli
+from slo.tally import Tally, group_key
+from slo.watermark import LATE_APART_MS
 
 log = logging.getLogger(__name__)
-STATE_KIND = "slo"
 _LATE_MS = 5 * 60_000
 _LATE_INTERVALS = 3
 _RESTART_MS = 3_600_000
@@ -36,60 +38,13 @@ _MOST_ROWS = 4_000_000
 class Late(Protocol):
     """Tells of samples that came late."""
 
-    def take(self, final_ms: int) -> dict[str, tuple[int, int]]:
-        """First and last time of the samples of each metric written since it was asked last, of times before those it
+    def take(self, final_ms: int) -> dict[str, list[Range]]:
+        """[first, last] times of the samples of each metric written since it was asked last, of times before those it
         was told then. From now on those before `final_ms` are late.
         """
 
     def watch(self, metrics: frozenset[str]) -> None:
         """Looks at these metrics from now on."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of one SLI over [from_ms, to_ms), a range without holes. `stored_from_ms` is where those kept begin."""
-
-    key: str
-    sli: Sli
-    grouping: tuple[str, ...]
-    metrics: frozenset[str] | None
-    from_ms: int = 0
-    to_ms: int = 0
-    stored_from_ms: int = 0
-    noted_to_ms: int = 0
-    needed_ms: int = 0
-    """How far back the SLOs that use it look."""
-    restarted: bool = False
-    groups: dict[Labels, int] = field(default_factory=dict)
-    """The lane of each group in the ledger; () without grouping."""
-    error: str | None = None
-    late: tuple[int, int] | None = None
-    """First and last time of samples that came late and are not counted yet."""
-    changed_from_ms: int | None = None
-    """The start of the oldest interval that changed since somebody looked."""
-
-    @property
-    def new(self) -> bool:
-        """Whether nothing was counted yet."""
-        return self.to_ms == 0
-
-    @property
-    def known_ms(self) -> int:
-        """How far back from `to_ms` everything that is there was counted."""
-        return self.to_ms - self.from_ms
-
-    @property
-    def complete(self) -> bool:
-        """Whether it reaches back as far as anybody looks."""
-        return not self.new and self.known_ms >= self.needed_ms
-
-    def came_late(self, from_ms: int, to_ms: int) -> None:
-        """Notes that samples came late."""
-        self.late = (min(from_ms, self.late[0]), max(to_ms, self.late[1])) if self.late else (from_ms, to_ms)
-
-    def changed(self, from_ms: int) -> None:
-        """Notes that an interval changed."""
-        self.changed_from_ms = from_ms if self.changed_from_ms is None else min(self.changed_from_ms, from_ms)
 
 
 class Tallies:
@@ -99,8 +54,7 @@ class Tallies:
         self.interval_ms = interval_ms
         self.ledger = Ledger(interval_ms, _CHUNK_MS)
         self._counter = counter
-        self._pool = pool
-        self._state = state
+        self._kept = Kept(pool, state, interval_ms)
         self._late = late
         self._late_ms = max(_LATE_MS, _LATE_INTERVALS * interval_ms)
         self._tallies: dict[str, Tally] = {}
@@ -133,8 +87,8 @@ class Tallies:
         """Takes up what an earlier process noted and kept: the newest day at once, the rest while filling."""
         if not self._fresh:
             return
-        notes = self._state.get_all(STATE_KIND)
-        self._take_newest([t for t in self._fresh if not t.new or self._note_of(t, notes.get(self._state_key(t)))])
+        notes = self._kept.notes()
+        self._take_newest([tally for tally in self._fresh if not tally.new or self._take_up(tally, notes)])
         self._fresh = []
 
     def catch_up(self, end_ms: int) -> None:
@@ -145,14 +99,15 @@ class Tallies:
         self.ledger.advance(end_ms)
         self._hear(end_ms)
         wants: dict[int, list[Tally]] = {}
-        old: dict[tuple[int, int], list[Tally]] = {}
+        late: dict[Range, list[Tally]] = {}
         for tally in self._tallies.values():
             start = self._begin(tally, end_ms)
-            late = self._late_of(tally, start)
-            if late is not None and late[0] >= self.ledger.recent_from_ms:
-                start = late[0]
-            elif late is not None:
-                old.setdefault(late, []).append(tally)
+            for begin, end in self._late_of(tally, start):
+                if begin >= self.ledger.recent_from_ms and end >= start - LATE_APART_MS:
+                    # a little more is no reason for one more query
+                    start = begin
+                else:
+                    late.setdefault((begin, end), []).append(tally)
             wants.setdefault(start, []).append(tally)
         for start, tallies in wants.items():
             for begin, end in self._parts(start, end_ms, tallies):
@@ -160,11 +115,10 @@ class Tallies:
                     self._merge(part, answers, begin, end)
                 # one without this part would have a hole
                 tallies = [tally for tally in tallies if tally.error is None]
-        for (start, end), tallies in old.items():
-            self._recount([t for t in tallies if t.error is None], start, end)
+        self._recount(late)
         due = [t for t in self._tallies.values() if t.to_ms - t.noted_to_ms >= _NOTE_EVERY_MS]
         self._forget_groups(due)
-        self._note(due)
+        self._kept.note(due)
 
     def fill(self) -> bool:
         """Reads or counts an older chunk of those that lie furthest ahead; whether there was any."""
@@ -188,30 +142,19 @@ class Tallies:
             for tally, counts in zip(part, answers, strict=True):
                 self._replace(tally, counts, start, newest)
                 tally.from_ms = tally.stored_from_ms = start
-        self._note([tally for tally in wave if tally.error is None])
+        self._kept.note([tally for tally in wave if tally.error is None])
         return True
-
-    def rows(self, tally: Tally, group: Labels, from_ms: int, to_ms: int) -> SloEvents:
-        """The kept counts of one group that start in [from_ms, to_ms)."""
-        return self.rows_of([(tally, group)], from_ms, to_ms)[0]
 
     def rows_of(self, wanted: Sequence[tuple[Tally, Labels]], from_ms: int, to_ms: int) -> list[SloEvents]:
         """The kept counts of each group that start in [from_ms, to_ms), where they were counted."""
-        keys = [group_key(tally, group) for tally, group in wanted]
-        found = read_events(self._pool, sorted(set(keys)), self.interval_ms, from_ms, to_ms).by_key()
-        empty = SloEvents(np.empty(0, np.int64), np.empty(0), np.empty(0))
-        return [found.get(key, empty) for key in keys]
+        return self._kept.rows_of(wanted, from_ms, to_ms)
 
-    def load_block(self, block_ms: int) -> None:
-        """Loads the intervals of an old block for all lanes."""
-        lanes = {group_key(t, group): lane for t in self._tallies.values() for group, lane in t.groups.items()}
-        keys = sorted(lanes)
-        rows = read_events(self._pool, keys, self.interval_ms, block_ms, block_ms + self.ledger.block_ms)
-        self.ledger.load(block_ms, _cells(rows, np.array([lanes[key] for key in keys], np.int64)))
-
-    def note_all(self) -> None:
-        """Notes how far every tally is, for the next process."""
-        self._note([tally for tally in self._tallies.values() if not tally.new])
+    def load_block(self, block_ms: int, lanes: Ints) -> None:
+        """Loads the intervals of an old block for some lanes that are `missing`."""
+        wanted = set(lanes.tolist())
+        groups = ((t, group) for t in self._tallies.values() for group, lane in t.groups.items() if lane in wanted)
+        _, cells = self._kept.cells_of(groups, block_ms, block_ms + self.ledger.block_ms)
+        self.ledger.load(block_ms, lanes, cells)
 
     def _reach(self, span_ms: int) -> None:
         if span_ms <= self.ledger.span_ms:
@@ -239,24 +182,16 @@ class Tallies:
                 tally.from_ms = max(tally.stored_from_ms, start)
                 tally.changed(tally.from_ms)
 
-    def _note_of(self, tally: Tally, note: dict[str, Any] | None) -> bool:
-        if not note:
-            return False
-        tally.stored_from_ms, tally.to_ms = int(note["from_ms"]), int(note["to_ms"])
-        tally.noted_to_ms, tally.restarted = tally.to_ms, True
-        # until its counts are in the ledger nothing is known
-        tally.from_ms = tally.to_ms
-        for group in note.get("groups", [[]]):
-            self._lane(tally, tuple((str(name), str(value)) for name, value in group))
-        return True
-
     def _take(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> None:
         """Puts what is kept of [from_ms, to_ms) into the ledger."""
-        lanes = {group_key(t, group): lane for t in tallies for group, lane in t.groups.items()}
-        keys = sorted(lanes)
-        numbers = np.array([lanes[key] for key in keys], np.int64)
-        rows = read_events(self._pool, keys, self.interval_ms, from_ms, to_ms)
-        self.ledger.replace(numbers, from_ms, to_ms, _cells(rows, numbers))
+        lanes, cells = self._kept.cells_of(((t, group) for t in tallies for group in t.groups), from_ms, to_ms)
+        self.ledger.replace(lanes, from_ms, to_ms, cells)
+
+    def _take_up(self, tally: Tally, notes: Mapping[str, dict[str, Any]]) -> bool:
+        groups = self._kept.take_up(tally, notes)
+        for group in groups or ():
+            self._lane(tally, group)
+        return groups is not None
 
     def _begin(self, tally: Tally, end_ms: int) -> int:
         if tally.new or tally.to_ms < end_ms - max(tally.needed_ms, _CHUNK_MS):
@@ -269,27 +204,34 @@ class Tallies:
         return start if start >= self.ledger.recent_from_ms else self.ledger.block_of(start)
 
     def _hear(self, end_ms: int) -> None:
-        """Notes the samples that came late with the tallies that read them."""
+        """Notes the intervals that late samples reached with the tallies that read them."""
         if self._late is None:
             return
         heard = self._late.take(end_ms - self._late_ms)
-        for tally in self._tallies.values() if heard else ():
+        reached = {metric: [self._reached(first, last) for first, last in times] for metric, times in heard.items()}
+        for tally in self._tallies.values() if reached else ():
             for metric in tally.metrics or ():
-                if metric in heard:
-                    tally.came_late(*heard[metric])
+                if metric in reached:
+                    tally.came_late(reached[metric])
 
-    def _late_of(self, tally: Tally, start_ms: int) -> tuple[int, int] | None:
-        """[from, to) of counted intervals before `start_ms` that samples reached which came late."""
-        if tally.late is None or tally.new:
-            return None
-        start = self._reached_ms(tally, tally.late[0])
+    def _reached(self, first_ms: int, last_ms: int) -> Range:
+        """[from, to) of the intervals that samples from a first to a last time may change."""
+        unit_ms = self.interval_ms
         # the increase up to the next sample changes too; a gap of more than five minutes ends a counter's count
-        end = min(start_ms, (tally.late[1] + _LATE_MS) // self.interval_ms * self.interval_ms + self.interval_ms)
-        return (start, end) if start < end else None
+        return first_ms // unit_ms * unit_ms - unit_ms, (last_ms + _LATE_MS) // unit_ms * unit_ms + unit_ms
 
-    def _reached_ms(self, tally: Tally, at_ms: int) -> int:
-        """The first counted interval that a sample may change."""
-        return max(tally.from_ms, at_ms // self.interval_ms * self.interval_ms - self.interval_ms)
+    def _late_of(self, tally: Tally, start_ms: int) -> list[Range]:
+        """[from, to) of counted intervals before `start_ms` that late samples reached; whole blocks of old ones."""
+        if tally.new:
+            return []
+        recent_ms, ledger = self.ledger.recent_from_ms, self.ledger
+        found = within(tally.late, tally.from_ms, start_ms)
+        return merged(
+            (begin, end)
+            if begin >= recent_ms
+            else (ledger.block_of(begin), min(ledger.block_of(end - 1) + ledger.block_ms, tally.to_ms))
+            for begin, end in found
+        )
 
     def _part_ms(self, tallies: Sequence[Tally]) -> int:
         """How much of their time may be held at once: whole blocks, a day at most."""
@@ -331,7 +273,7 @@ class Tallies:
     def _keep(self, tallies: Sequence[Tally], rows: KeyedEvents) -> bool:
         """Whether counts could be kept; else their tallies have the error, and nothing may be known of them."""
         try:
-            insert_events(self._pool, self.interval_ms, rows)
+            self._kept.keep(rows)
         except WatchhouseError as error:
             for tally in tallies:
                 tally.error = _said(error)
@@ -347,28 +289,26 @@ class Tallies:
         keys = [group_key(tally, group) for tally, group, _ in owners]
         rows = joined(keys, [rows for _, _, rows in owners])
         lanes = np.array([self._lane(tally, group) for tally, group, _ in owners], np.int64)
-        cells = _cells(rows, lanes)
+        cells = cells_of(rows, lanes)
         recent = cells.starts_ms >= old_ms
         changed = ~recent
-        changed[recent] = self.ledger.changes(_some(cells, recent))
-        if not self._keep(tallies, _kept(rows, changed)):
+        changed[recent] = self.ledger.changes(some_cells(cells, recent))
+        if not self._keep(tallies, some_rows(rows, changed)):
             return
-        self.ledger.put(_some(cells, recent & changed))
+        self.ledger.put(some_cells(cells, recent & changed))
         if from_ms < old_ms:
             every = np.array([lane for t in tallies for lane in t.groups.values()], np.int64)
-            self.ledger.replace(every, from_ms, min(old_ms, end_ms), _some(cells, ~recent))
+            self.ledger.replace(every, from_ms, min(old_ms, end_ms), some_cells(cells, ~recent))
         self._look_for_late(owners, rows, changed)
         for tally in tallies:
             if tally.new or tally.to_ms < from_ms:
                 tally.from_ms = tally.stored_from_ms = from_ms
                 tally.changed(from_ms)
             tally.to_ms, tally.restarted = max(tally.to_ms, end_ms), False
-            if tally.late is not None and self._reached_ms(tally, tally.late[0]) >= from_ms:
-                tally.late = None
             tally.from_ms = max(tally.from_ms, self.ledger.oldest_ms)
 
     def _look_for_late(
-        self, owners: Sequence[tuple[Tally, Labels, SloEvents]], rows: KeyedEvents, changed: np.ndarray[Any, Any]
+        self, owners: Sequence[tuple[Tally, Labels, SloEvents]], rows: KeyedEvents, changed: Bools
     ) -> None:
         places = np.flatnonzero(changed)
         codes, starts = rows.codes[places], rows.events.starts_ms[places]
@@ -379,27 +319,35 @@ class Tallies:
             if start < tally.to_ms:
                 SLO_RECOUNTED.inc()
 
-    def _recount(self, tallies: list[Tally], from_ms: int, to_ms: int) -> None:
-        """Counts old blocks again that late samples reached. What fails is tried again; the newest counts are well."""
-        if not tallies:
+    def _recount(self, late: Mapping[Range, list[Tally]]) -> None:
+        """Counts intervals again that late samples reached. What fails is tried again; the newest counts are well."""
+        failed: set[str] = set()
+        for (from_ms, to_ms), tallies in late.items():
+            left = well = [tally for tally in tallies if tally.error is None]
+            for begin, end in self._parts(from_ms, to_ms, left):
+                for part, answers in self._counted(left, begin, end):
+                    if begin >= self.ledger.recent_from_ms:
+                        self._merge(part, answers, begin, end)
+                    else:
+                        self._replace_all(part, answers, begin, end)
+                left = [tally for tally in left if tally.error is None]
+            for tally in well:
+                if tally.error is not None:
+                    log.warning("late samples of an SLO could not be counted, it is tried again: %s", tally.error)
+                    tally.error = None
+                    failed.add(tally.key)
+        for tally in self._tallies.values():
+            if tally.late and tally.error is None and tally.key not in failed:
+                # what is kept but not taken up yet is counted again once it is
+                tally.late = within(tally.late, tally.stored_from_ms, tally.from_ms)
+
+    def _replace_all(self, tallies: Sequence[Tally], answers: Sequence[Counts], from_ms: int, to_ms: int) -> None:
+        if not self._store(tallies, answers):
             return
-        stop = min(self.ledger.block_of(to_ms - 1) + self.ledger.block_ms, *(tally.to_ms for tally in tallies))
-        left = tallies
-        for start, end in self._parts(self.ledger.block_of(from_ms), stop, tallies):
-            for part, answers in self._counted(left, start, end):
-                if not self._store(part, answers):
-                    continue
-                for tally, counts in zip(part, answers, strict=True):
-                    self._replace(tally, counts, start, end)
-                    tally.changed(start)
-                    SLO_RECOUNTED.inc((end - start) // self.interval_ms)
-            left = [tally for tally in left if tally.error is None]
-        for tally in tallies:
-            if tally.error is None:
-                tally.late = None
-            else:
-                log.warning("late samples of an SLO could not be counted, it is tried again: %s", tally.error)
-                tally.error = None
+        for tally, counts in zip(tallies, answers, strict=True):
+            self._replace(tally, counts, from_ms, to_ms)
+            tally.changed(from_ms)
+            SLO_RECOUNTED.inc((to_ms - from_ms) // self.interval_ms)
 
     def _replace(self, tally: Tally, counts: Counts, from_ms: int, to_ms: int) -> None:
         for group in counts:
@@ -407,7 +355,7 @@ class Tallies:
         for group, lane in tally.groups.items():
             rows = counts.get(group)
             lanes = np.array([lane])
-            cells = _cells(joined([""], [] if rows is None else [rows]), lanes)
+            cells = cells_of(joined([""], [] if rows is None else [rows]), lanes)
             self.ledger.replace(lanes, from_ms, to_ms, cells)
 
     def _lane(self, tally: Tally, group: Labels) -> int:
@@ -427,50 +375,6 @@ class Tallies:
                     del tally.groups[group]
                     self.turns += 1
 
-    def _note(self, tallies: Sequence[Tally]) -> None:
-        if not tallies:
-            return
-        notes = {
-            self._state_key(t): {
-                "from_ms": t.stored_from_ms,
-                "to_ms": t.to_ms,
-                "groups": [[list(pair) for pair in group] for group in t.groups],
-            }
-            for t in tallies
-        }
-        try:
-            self._state.put(STATE_KIND, notes)
-        except WatchhouseError as error:
-            # the next process would only count more again
-            log.error("how far SLOs are counted could not be noted: %s", error)
-            return
-        for tally in tallies:
-            tally.noted_to_ms = tally.to_ms
-
-    def _state_key(self, tally: Tally) -> str:
-        return f"{tally.key}/{self.interval_ms}"
-
-
-def group_key(tally: Tally, group: Labels) -> str:
-    """The name the counts of a group are kept under."""
-    return tally.key + json.dumps(group, separators=(",", ":")) if tally.grouping else tally.key
-
 
 def _said(error: WatchhouseError) -> str:
     return str(error) or type(error).__name__
-
-
-def _cells(rows: KeyedEvents, lanes: np.ndarray[Any, np.dtype[np.int64]]) -> Cells:
-    events = rows.events
-    return Cells(lanes[rows.codes], events.starts_ms, events.total - events.good, events.total)
-
-
-def _some(cells: Cells, kept: np.ndarray[Any, Any]) -> Cells:
-    return Cells(cells.lanes[kept], cells.starts_ms[kept], cells.bad[kept], cells.total[kept])
-
-
-def _kept(rows: KeyedEvents, kept: np.ndarray[Any, Any]) -> KeyedEvents:
-    events = rows.events
-    return KeyedEvents(
-        rows.keys, rows.codes[kept], SloEvents(events.starts_ms[kept], events.good[kept], events.total[kept])
-    )

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from alerting.standin import ReceivedMessage, Refusal, SlackStandin, check_payload, render_plain
+from alerting.standin import (
+    Message,
+    Person,
+    ReceivedMessage,
+    Refusal,
+    SlackStandin,
+    Workspace,
+    check_payload,
+    render_plain,
+)
 
-__all__ = ["ReceivedMessage", "Refusal", "SlackStandin", "check_payload", "render_plain"]
+__all__ = [
+    "Message",
+    "Person",
+    "ReceivedMessage",
+    "Refusal",
+    "SlackStandin",
+    "Workspace",
+    "check_payload",
+    "render_plain",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +15,16 @@ MIN_FLUSH_S = 10.0
 """A flush may take this long, however short the group's interval is."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Backwards:
+    """A text that is less than those that are less than it."""
+
+    text: str
+
+    def __lt__(self, other: _Backwards) -> bool:
+        return other.text < self.text
+
+
 @dataclass(slots=True, eq=False)
 class AlertGroup:
     """The alerts of one route that share its group labels."""
@@ -21,6 +33,8 @@ class AlertGroup:
     labels: Labels
     due_at: datetime
     alerts: dict[str, Alert] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while receivers are told, so that what they were told is not changed meanwhile."""
     flushing: bool = False
     flushed: bool = False
 
@@ -38,9 +52,9 @@ class AlertGroup:
         self.due_at = now + interval
         return now + max(interval, timedelta(seconds=MIN_FLUSH_S))
 
-    def snapshot(self, now: datetime) -> tuple[Alert, ...]:
-        """The alerts as they are now, oldest first."""
-        return tuple(sorted(self.alerts.values(), key=lambda a: (a.resolved_at(now), a.starts_at, a.labels)))
+    def snapshot(self) -> tuple[Alert, ...]:
+        """The alerts as they are now, in Alertmanager's order: by job, by instance, then by all labels."""
+        return tuple(sorted(self.alerts.values(), key=alert_order))
 
     def end_flush(self, told: tuple[Alert, ...], now: datetime) -> list[str]:
         """Takes out resolved alerts that were told, unless they changed meanwhile; gives their fingerprints."""
@@ -62,9 +76,18 @@ class GroupTable:
     def __len__(self) -> int:
         return len(self._groups)
 
+    def __iter__(self) -> Iterator[AlertGroup]:
+        return iter(list(self._groups.values()))
+
     def all(self) -> list[AlertGroup]:
-        """Every group, by receiver and labels."""
-        return sorted(self._groups.values(), key=lambda g: (g.labels, g.route.receiver))
+        """Every group, by labels and receiver."""
+        return sorted(self._groups.values(), key=lambda g: (label_order(g.labels), g.route.receiver))
+
+    def of(self, alert: Alert) -> list[AlertGroup]:
+        """The groups an alert is in, in the order of the routes."""
+        nodes = self.root.match(dict(alert.labels))
+        found = (self._groups.get((node, node.group_labels(alert.labels))) for node in nodes)
+        return [group for group in found if group is not None and alert.fingerprint in group.alerts]
 
     def insert(self, alert: Alert, now: datetime) -> None:
         """Puts an alert into the group of every route that takes it; a new group waits for company first."""
@@ -99,6 +122,20 @@ class GroupTable:
             if group and alert.fingerprint in group.alerts:
                 return True
         return False
+
+
+def label_order(labels: Labels) -> tuple[int, list[tuple[_Backwards, str]]]:
+    """Alertmanager's order of label sets: fewer labels first; then, name by name in order, the one that lacks the
+    name, and at last the lesser value.
+    """
+    return len(labels), [(_Backwards(name), value) for name, value in labels]
+
+
+def alert_order(alert: Alert) -> tuple[object, ...]:
+    """Alertmanager's order of alerts: those with a job first, by it, then by instance, then by all labels."""
+    mapping = dict(alert.labels)
+    overrides = tuple((name not in mapping, mapping.get(name, "")) for name in ("job", "instance"))
+    return (*overrides, label_order(alert.labels))
 
 
 def _escape(value: str) -> str:

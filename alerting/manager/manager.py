@@ -6,22 +6,45 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from alerting.config import AlertmanagerConfig
+from alerting.manager.acknowledgements import Acknowledgements
+from alerting.manager.audit import Audit
+from alerting.manager.claims import Claims
 from alerting.manager.clock import Clock, SystemClock
+from alerting.manager.delivery import Delivery, Tools
+from alerting.manager.editing import Editing
 from alerting.manager.groups import AlertGroup, GroupTable
 from alerting.manager.inhibit import Inhibitor
+from alerting.manager.journal import Journal
 from alerting.manager.nflog import NotificationLog
+from alerting.manager.peers import PEER_TIMEOUT_S, Peers
+from alerting.manager.recurring import RecurringSilences
 from alerting.manager.routes import build_routes
-from alerting.manager.stages import DedupStage, InhibitStage, RecordStage, SendStage, Stage, run_stages
-from alerting.manager.state import ALERT, DocumentStore, StateWriter, decode_alert, encode_alert
+from alerting.manager.silences import Limits, Silences
+from alerting.manager.state import (
+    ACKNOWLEDGEMENT,
+    ALERT,
+    DECIDED_ALERT,
+    DECISION,
+    NOTIFICATION,
+    RECURRING,
+    SENDING,
+    SILENCE,
+    Document,
+    DocumentStore,
+    StateWriter,
+    decode_alert,
+    encode_alert,
+)
+from alerting.manager.suppress import AlertStatus, Suppressor
 from alerting.manager.table import AlertTable, KnownAlert
-from alerting.notify.base import Notification, Notifier, NotifyError
+from alerting.notify.base import Acknowledgement, Notifier
 from app.alert import Alert
-from app.errors import Overloaded, StoreError
-from app.telemetry import ALERT_GROUPS, ALERT_STATE_FAILURES, ALERTS
+from app.errors import NotFound, Overloaded, StoreError
+from app.telemetry import ALERT_GROUPS, ALERT_STATE_FAILURES, ALERTS, SILENCES
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +53,31 @@ MAX_ALERTS = 100_000
 STOP_GRACE_S = 4.0
 """How long `stop` waits for messages that are on their way."""
 _FORGET_EVERY = timedelta(hours=1)
+_WRITE_LATER = timedelta(seconds=5)
+"""How long decisions may wait for another write to go with."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
     """A group as the API shows it."""
 
+    key: str
     labels: tuple[tuple[str, str], ...]
     receiver: str
     alerts: tuple[KnownAlert, ...]
+    muted_by: tuple[str, ...]
+    acknowledged: tuple[Acknowledgement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Whether other processes may run an alert manager on the same store, and how long each waits for the one before.
+
+    With several, every one is sent the same alerts, or reads them from the store.
+    """
+
+    shared: bool = False
+    peer_timeout_s: float = PEER_TIMEOUT_S
 
 
 class AlertManager:
@@ -57,63 +96,122 @@ class AlertManager:
         external_url: str,
         clock: Clock | None = None,
         max_alerts: int = MAX_ALERTS,
+        silence_limits: Limits | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.config = config
         self.external_url = external_url
         self.clock: Clock = clock or SystemClock()
         self.started_at = self.clock.now()
         self._max_alerts = max_alerts
-        self._writer = StateWriter(state)
+        sharing = sharing or Sharing()
+        writer = self._writer = StateWriter(state)
+        self.audit = Audit(writer, self.clock)
+        self.silences = Silences(writer, self.audit, self.clock, silence_limits)
+        self.recurring = RecurringSilences(writer, self.audit, self.silences, self.clock)
+        self.acknowledgements = Acknowledgements(writer, self.audit, self.clock)
+        self.peers = Peers(writer, self.clock, shared=sharing.shared, timeout_s=sharing.peer_timeout_s)
+        self.journal = Journal(writer, self.peers.id if sharing.shared else "")
+        self.nflog = NotificationLog(writer)
+        self._claims = Claims(writer, self.peers, self.clock)
         self._table = AlertTable()
-        self._groups = GroupTable(build_routes(config.route))
-        self._inhibitor = Inhibitor(config.inhibit_rules, self._table)
-        self._nflog = NotificationLog(self._writer)
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
-        self._notifiers = {name: list(many) for name, many in notifiers.items()}
-        self._inhibit = InhibitStage(self._inhibitor)
-        self._deliveries = {name: self._stages(name, many) for name, many in self._notifiers.items()}
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._next_forget = self.started_at + _FORGET_EVERY
+        self._next_write: datetime | None = None
+        self._notifiers: dict[str, list[Notifier]] = {}
+        self._editing = Editing(self.clock, self._stopping, self.silences, self.recurring, self.acknowledgements)
+        self._use(config, notifiers)
 
-    def _stages(self, receiver: str, notifiers: Sequence[Notifier]) -> list[list[Stage]]:
-        return [
-            [
-                DedupStage(self._nflog, key := f"{receiver}/{notifier.integration}/{i}", notifier.send_resolved),
-                SendStage(notifier, self.clock, self._stopping),
-                RecordStage(self._nflog, key),
-            ]
-            for i, notifier in enumerate(notifiers)
-        ]
+    def _use(self, config: AlertmanagerConfig, notifiers: Mapping[str, Sequence[Notifier]]) -> None:
+        self.config = config
+        self._groups = GroupTable(build_routes(config.route))
+        inhibitor = Inhibitor(config.inhibit_rules, self._table)
+        intervals = {i.name: i.time_intervals for i in (*config.mute_time_intervals, *config.time_intervals)}
+        self.suppressor = Suppressor(inhibitor, self.silences, intervals)
+        self._notifiers = {name: list(many) for name, many in notifiers.items()}
+        tools = Tools(
+            self.nflog, self._claims, self.peers, self.journal, self.suppressor, self.acknowledgements, self.clock,
+            self._stopping,
+        )  # fmt: skip
+        self._delivery = Delivery(self._notifiers, tools)
+        self._editing.use(self._groups, self._delivery)
 
     async def start(self) -> None:
         """Reads what is kept and starts telling. Raises StoreError when it cannot be read."""
         now = self.clock.now()
-        await self._nflog.load(now)
+        await self.peers.join()
+        await self.nflog.load(now)
+        await self._claims.load()
+        await self.silences.load()
+        await self.recurring.load()
+        await self.recurring.turn(now)
+        await self.acknowledgements.load()
+        await self.journal.load(now)
         for fingerprint, document in (await self._writer.read(ALERT)).items():
             try:
                 alert = decode_alert(document)
             except (KeyError, TypeError, ValueError):
                 log.error("the kept alert %s cannot be read and is left out", fingerprint)
                 continue
+            if alert.fingerprint != fingerprint:  # kept by a version that counted otherwise
+                with contextlib.suppress(StoreError):
+                    await self._keep({fingerprint: None, alert.fingerprint: document})
             self._groups.insert(self._table.put(alert, now), now)
-        self._dispatcher = asyncio.create_task(self._dispatch(), name="alert dispatcher")
+        self._follow()
+        tasks = [(self._dispatch(), "alert dispatcher"), (self._editing.run(self._tell_edited), "alert editing")]
+        if self.peers.shared:
+            tasks.append((self.peers.run(self._stopping), "alert peers"))
+        self._tasks = [asyncio.create_task(task, name=name) for task, name in tasks]
+
+    def _follow(self) -> None:
+        for kind, take_over in (
+            (ALERT, self._take_over),
+            (NOTIFICATION, self.nflog.take_over),
+            (SENDING, self._claims.take_over),
+            (SILENCE, self.silences.take_over),
+            (RECURRING, self.recurring.take_over),
+            (ACKNOWLEDGEMENT, self.acknowledgements.take_over),
+            (DECISION, self.journal.take_over),
+            (DECIDED_ALERT, self.journal.take_over_labels),
+        ):
+            self.peers.follow(kind, take_over)
 
     async def stop(self) -> None:
         """Ends. Messages on their way get a moment to arrive; the rest is told after the next start. Safe twice."""
         self._stopping.set()
         self._wake.set()
-        if self._dispatcher:
-            await asyncio.wait([self._dispatcher])
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._end_flushes()
+        self.journal.write_counts()
+        with contextlib.suppress(StoreError):
+            await self.peers.leave()
+            await self._writer.flush()
+        for notifier in (n for many in self._notifiers.values() for n in many):
+            await notifier.close()
+
+    async def _end_flushes(self) -> None:
         if self._flushes:
             await asyncio.wait(self._flushes, timeout=STOP_GRACE_S)
         for task in list(self._flushes):
             task.cancel()
         await asyncio.gather(*self._flushes, return_exceptions=True)
-        with contextlib.suppress(StoreError):
-            await self._writer.flush()
-        for notifier in (n for many in self._notifiers.values() for n in many):
+
+    async def reload(self, config: AlertmanagerConfig, notifiers: Mapping[str, Sequence[Notifier]]) -> None:
+        """Takes up another configuration. Messages on their way get a moment; groups begin anew, and what receivers
+        were told stands, so that nothing is told twice.
+        """
+        old = self._notifiers
+        await self._end_flushes()
+        now = self.clock.now()
+        self._use(config, notifiers)
+        for known in self._table:
+            self._groups.insert(known.alert, now)
+        self._wake.set()
+        for notifier in (n for many in old.values() for n in many):
             await notifier.close()
 
     async def put_alerts(self, alerts: list[Alert]) -> None:
@@ -134,43 +232,84 @@ class AlertManager:
             if old is None or old.alert != kept or old.alert.facts != kept.facts:
                 changed[kept.fingerprint] = kept
         self._wake.set()
-        await self._keep({fingerprint: encode_alert(alert) for fingerprint, alert in changed.items()})
+        await self._keep({fingerprint: _document(alert, now) for fingerprint, alert in changed.items()})
 
     def _over_unheard(self, alert: Alert, now: datetime) -> bool:
-        return alert.resolved_at(now) and not self._nflog.told_firing(alert.fingerprint)
+        return alert.resolved_at(now) and not self.nflog.told_firing(alert.fingerprint)
 
     def alerts(self) -> list[KnownAlert]:
         """Every known alert, resolved ones that are still to be told among them."""
         return list(self._table)
 
+    def alert(self, fingerprint: str) -> KnownAlert | None:
+        """The known alert of a fingerprint."""
+        return self._table.get(fingerprint)
+
     def groups(self) -> list[GroupView]:
-        """Every group with its alerts."""
-        found = []
+        """Every group with its alerts, in Alertmanager's order."""
+        now, found = self.clock.now(), []
         for group in self._groups.all():
-            known = tuple(k for k in map(self._table.get, group.alerts) if k is not None)
-            found.append(GroupView(group.labels, group.route.receiver, known))
+            alerts = group.snapshot()
+            known = tuple(k for k in (self._table.get(a.fingerprint) for a in alerts) if k is not None)
+            muted = self.suppressor.muted_by(group.route, now)
+            acknowledged = self.acknowledgements.of(alerts)
+            found.append(GroupView(group.key, group.labels, group.route.receiver, known, muted, acknowledged))
         return found
+
+    def groups_of(self, alert: Alert) -> list[AlertGroup]:
+        """The groups an alert is in."""
+        return self._groups.of(alert)
+
+    @property
+    def delivery(self) -> Delivery:
+        """The ways to the receivers of the configuration in force."""
+        return self._delivery
+
+    @property
+    def routes(self) -> GroupTable:
+        """The routing tree in force, with its groups."""
+        return self._groups
 
     def receivers_of(self, alert: Alert) -> list[str]:
         """The receivers that routes lead an alert to."""
         found = [node.receiver for node in self._groups.root.match(dict(alert.labels))]
         return list(dict.fromkeys(found))
 
-    def inhibited_by(self, alert: Alert) -> list[str]:
-        """Fingerprints of the alerts that keep this one unsent now."""
-        return self._inhibitor.inhibited_by(alert.labels, self.clock.now())
+    def status_of(self, alert: Alert) -> AlertStatus:
+        """What suppresses an alert now."""
+        return self.suppressor.status(alert.labels, self.clock.now())
+
+    async def acknowledge(
+        self, *, group_key: str | None = None, fingerprints: Sequence[str] = (), by: str, who: str | None = None
+    ) -> list[Acknowledgement]:
+        """Notes that somebody looks after the firing alerts of a group, or those with these fingerprints.
+
+        `by` is shown, `who` (by itself `by`) stands in the audit. Gives the new acknowledgements; messages follow.
+        Raises NotFound when there is no such alert, StoreError when it cannot be kept.
+        """
+        now = self.clock.now()
+        found = [k.alert for k in map(self._table.get, fingerprints) if k is not None]
+        found += [a for g in self._groups.all() if g.key == group_key for a in g.snapshot()]
+        firing = {a.fingerprint: a for a in found if not a.resolved_at(now)}
+        if not firing:
+            raise NotFound("there is no firing alert to acknowledge")
+        return await self.acknowledgements.add(firing.values(), by, who or by)
 
     def tasks(self) -> list[asyncio.Task[None]]:
-        """The tasks that run now: the dispatcher and one for each group under way."""
-        return [*([self._dispatcher] if self._dispatcher else []), *self._flushes]
+        """The tasks that run now: the dispatcher and its like, and one for each group under way."""
+        return [*(task for task in self._tasks if not task.done()), *self._flushes, *self._editing.tasks()]
 
     async def _dispatch(self) -> None:
+        settled_at = self.peers.settled_at
+        while settled_at and settled_at > self.clock.now() and not self._stopping.is_set():
+            await self.clock.wait(settled_at, self._stopping)
         while not self._stopping.is_set():
             self._wake.clear()
             now = self.clock.now()
             try:
                 await self._turn(now)
-                next_turn = self._groups.next_due()
+                next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
+                next_turn = min(next_turn, self._next_write or next_turn)
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
                 log.exception("a turn of the alert dispatcher failed")
@@ -180,6 +319,11 @@ class AlertManager:
     async def _turn(self, now: datetime) -> None:
         for group in self._groups.due(now):
             self._begin_flush(group, now)
+        if self._next_write is not None and now >= self._next_write:
+            self._next_write = None
+            self._writer.begin()
+        elif self._next_write is None and self._writer.waiting:
+            self._next_write = now + _WRITE_LATER
         ALERTS.set(len(self._table))
         ALERT_GROUPS.set(len(self._groups))
         if now >= self._next_forget:
@@ -187,7 +331,7 @@ class AlertManager:
             await self._forget(now)
 
     def _begin_flush(self, group: AlertGroup, now: datetime) -> None:
-        deadline = group.begin_flush(now)
+        deadline = group.begin_flush(now) + self.peers.delay()
         task = asyncio.create_task(self._flush(group, now, deadline), name=f"notify {group.key}")
         self._flushes.add(task)
         task.add_done_callback(self._flushed)
@@ -197,42 +341,26 @@ class AlertManager:
         self._wake.set()
 
     async def _flush(self, group: AlertGroup, now: datetime, deadline: datetime) -> None:
-        told = group.snapshot(now)
+        seen = self._editing.version()
         try:
-            if await self._deliver(group, told, now, deadline):
-                await self._forget_told(group, told, now)
+            async with group.lock:
+                told = group.snapshot()
+                if told and await self._delivery.deliver(group, told, now, deadline):
+                    await self._forget_told(group, told, now)
         except Exception:
             log.exception("notifying %s about %s failed", group.route.receiver, group.key)
         finally:
             group.flushing = False
             self._groups.drop_if_empty(group)
+            if self._editing.version() != seen:
+                self._editing.wake()
 
-    async def _deliver(self, group: AlertGroup, told: tuple[Alert, ...], now: datetime, deadline: datetime) -> bool:
-        notification: Notification | None = Notification(
-            group_key=group.key,
-            group_labels=group.labels,
-            receiver=group.route.receiver,
-            # an alert that fires now does not resolve on the way
-            alerts=tuple(a if a.resolved_at(now) else replace(a, ends_at=None) for a in told),
-            now=now,
-            repeat_interval_ms=group.route.repeat_interval_ms,
-            deadline=deadline,
-        )
-        notification = await self._inhibit(notification) if notification else None
-        if notification is None:
-            return True
-        ways = self._deliveries.get(group.route.receiver, [])
-        if len(ways) == 1:
-            return await self._send(ways[0], notification)
-        # one that is away does not hold up the others
-        return all(await asyncio.gather(*(self._send(way, notification) for way in ways)))
-
-    async def _send(self, way: Sequence[Stage], notification: Notification) -> bool:
-        try:
-            await run_stages(way, notification)
-        except NotifyError:
-            return False  # logged and counted where it failed
-        return True
+    def _tell_edited(self) -> None:
+        """Counts silences by state, whenever they changed."""
+        now = self.clock.now()
+        states = [silence.state(now) for silence in self.silences.all()]
+        for state in ("active", "pending", "expired"):
+            SILENCES.labels(state).set(states.count(state))
 
     async def _forget_told(self, group: AlertGroup, told: tuple[Alert, ...], now: datetime) -> None:
         gone = []
@@ -242,10 +370,11 @@ class AlertManager:
                 self._table.remove(fingerprint)
                 gone.append(fingerprint)
         if gone:
+            self.acknowledgements.end(gone)
             with contextlib.suppress(StoreError):  # counted; tried again with the next change
                 await self._keep(dict.fromkeys(gone))
 
-    async def _keep(self, documents: Mapping[str, dict[str, object] | None]) -> None:
+    async def _keep(self, documents: Mapping[str, Document | None]) -> None:
         try:
             await self._writer.write(ALERT, documents)
         except StoreError:
@@ -253,8 +382,41 @@ class AlertManager:
             raise
 
     async def _forget(self, now: datetime) -> None:
+        self.journal.forget(now)
         try:
-            await self._nflog.forget_expired(now)
+            await self.nflog.forget_expired(now)
+            await self.silences.forget(now)
+            await self.audit.forget(now)
         except StoreError as error:
             ALERT_STATE_FAILURES.inc()
-            log.error("the notification log could not be written: %s", error)
+            log.error("the state of alerts could not be written: %s", error)
+
+    def _take_over(self, fingerprint: str, document: Document | None) -> None:
+        """An alert as another instance was told of it; None: it told its end and forgot it."""
+        now, known = self.clock.now(), self._table.get(fingerprint)
+        if document is None:
+            if known is None or not known.foreign or known.alert.resolved_at(now):
+                return
+            # nobody else will say that it is over
+            alert = _ended(known.alert, now)
+            self._groups.insert(self._table.put(alert, now, updated_at=now), now)
+        else:
+            try:
+                alert, updated_at = decode_alert(document), datetime.fromisoformat(document["updated_at"])
+            except (KeyError, TypeError, ValueError):
+                log.error("the alert %s of another instance cannot be read and is left out", fingerprint)
+                return
+            if known is not None and known.updated_at >= updated_at:
+                return
+            if known is None and self._over_unheard(alert, now):
+                return
+            self._groups.insert(self._table.put(alert, now, updated_at=updated_at), now)
+        self._wake.set()
+
+
+def _document(alert: Alert, now: datetime) -> Document:
+    return {**encode_alert(alert), "updated_at": now.isoformat()}
+
+
+def _ended(alert: Alert, now: datetime) -> Alert:
+    return Alert(alert.labels, alert.starts_at, now, alert.annotations, alert.generator_url, alert.facts)

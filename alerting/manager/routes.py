@@ -30,6 +30,10 @@ class RouteNode:
     group_interval_ms: int
     repeat_interval_ms: int
     goes_on: bool
+    mute_time_intervals: tuple[str, ...] = ()
+    active_time_intervals: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Its own and those of the routes above it: templates over a group's data."""
     children: list[RouteNode] = field(default_factory=list)
 
     def match(self, labels: Mapping[str, str]) -> list[RouteNode]:
@@ -66,18 +70,23 @@ def build_routes(root: Route) -> RouteNode:
 
 def _node(route: Route, parent: RouteNode) -> RouteNode:
     matchers = route.all_matchers()
-    named = None if route.group_by is None else frozenset(route.group_by) - {GROUP_BY_ALL}
-    everything = route.group_by is not None and GROUP_BY_ALL in route.group_by
+    # an empty list is no list to Alertmanager: what is above holds
+    named = frozenset(route.group_by) - {GROUP_BY_ALL} if route.group_by else None
+    everything = GROUP_BY_ALL in (route.group_by or ())
     node = RouteNode(
         key=(f"{parent.key}/" if parent.key else "") + format_matchers(matchers),
         matchers=matchers,
         receiver=route.receiver or parent.receiver,
         group_by=parent.group_by if named is None else named,
-        group_by_all=parent.group_by_all if route.group_by is None else everything,
+        group_by_all=parent.group_by_all if named is None else everything,
         group_wait_ms=parent.group_wait_ms if route.group_wait is None else route.group_wait,
         group_interval_ms=route.group_interval or parent.group_interval_ms,
         repeat_interval_ms=route.repeat_interval or parent.repeat_interval_ms,
         goes_on=route.continue_,
+        # these two are not inherited
+        mute_time_intervals=tuple(route.mute_time_intervals),
+        active_time_intervals=tuple(route.active_time_intervals),
+        labels={**parent.labels, **route.labels},
     )
     node.children.extend(_node(child, node) for child in route.routes)
     return node

@@ -1,29 +1,41 @@
-"""The way of a notification through small steps: inhibit, then for each notifier deduplicate, send and record."""
+"""The way of a notification to one notifier in small steps: wait, deduplicate, claim, send, record."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol, get_args
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from alerting.manager.claims import Claims
 from alerting.manager.clock import Clock
-from alerting.manager.inhibit import Inhibitor
-from alerting.manager.nflog import NotificationLog, needs_telling
+from alerting.manager.nflog import NotificationLog, Why, why_told
+from alerting.manager.peers import Peers
 from alerting.notify.base import Notification, Notifier, NotifyError, Reason
 from app.errors import StoreError
-from app.telemetry import ALERT_NOTIFICATIONS, ALERT_STATE_FAILURES
+from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_FAILURES
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
-for _integration in ("slack", "webhook"):
+for _integration in ("slack", "webhook", "pagerduty", "opsgenie", "email", "msteams", "msteamsv2"):
     for _result in ("sent", *get_args(Reason)):
         ALERT_NOTIFICATIONS.labels(_integration, _result)
+
+
+_REASONS: dict[Why, str] = {
+    "first": "first notification",
+    "new_alerts": "new alerts added",
+    "all_resolved": "all alerts resolved",
+    "some_resolved": "some alerts resolved",
+    "repeat": "repeat interval elapsed",
+}
+"""What Alertmanager says for each (its NotifyReason), in templates and webhooks."""
 
 
 class Stage(Protocol):
@@ -33,26 +45,52 @@ class Stage(Protocol):
         """Runs the step. Raises NotifyError when the notification cannot be delivered now."""
 
 
-async def run_stages(stages: Sequence[Stage], notification: Notification) -> None:
-    """Runs the steps in order, until one says that nothing is left. Raises NotifyError."""
+async def run_stages(stages: Sequence[Stage], notification: Notification) -> Notification | None:
+    """Runs the steps in order, until one says that nothing is left: None. Raises NotifyError."""
     current: Notification | None = notification
     for stage in stages:
         if current is None:
-            return
+            return None
         current = await stage(current)
+    return current
 
 
 @dataclass(slots=True)
-class InhibitStage:
-    """Takes inhibited alerts out."""
+class WaitStage:
+    """Lets other instances tell first, and learns what they told."""
 
-    inhibitor: Inhibitor
+    nflog: NotificationLog
+    key: str
+    peers: Peers
+    clock: Clock
+    stopping: asyncio.Event
 
     async def __call__(self, notification: Notification) -> Notification | None:
         """As `Stage`."""
-        now = notification.now
-        left = tuple(a for a in notification.alerts if not self.inhibitor.inhibited_by(a.labels, now))
-        return replace(notification, alerts=left) if left else None
+        if not self.peers.others():
+            return notification
+        delay = self.peers.delay()
+        if delay:
+            await self.clock.wait(self.clock.now() + delay, self.stopping)
+            if self.stopping.is_set():
+                raise NotifyError("the service stops", "stopped", retry=False)
+        await self._refresh(notification)
+        return notification
+
+    async def _refresh(self, notification: Notification) -> None:
+        key = log_key(self.key, notification)
+        while self.peers.others():
+            try:
+                await self.nflog.refresh(key)
+                return
+            except StoreError as error:
+                ALERT_STATE_FAILURES.inc()
+                log.warning("it cannot be read what other instances told of %s: %s", key, error)
+                later = self.clock.now() + timedelta(seconds=1)
+                # the first tells all the same; the others while there is time, since it most likely did
+                if not self.peers.position() or self.stopping.is_set() or later >= notification.deadline:
+                    return
+                await self.clock.wait(later, self.stopping)
 
 
 @dataclass(slots=True)
@@ -64,8 +102,16 @@ class DedupStage:
     send_resolved: bool
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`."""
-        news = needs_telling(
+        """As `Stage`. What is news gets the reason, and the memory of what was told before."""
+        entry = self.nflog.get(log_key(self.key, notification))
+        why = self.why(notification)
+        if why is None:
+            return None
+        return replace(notification, reason=_REASONS[why], memory=entry.memory if entry else notification.memory)
+
+    def why(self, notification: Notification) -> Why | None:
+        """Why the receiver should be told, None when it should not."""
+        return why_told(
             self.nflog.get(log_key(self.key, notification)),
             frozenset(a.fingerprint for a in notification.firing),
             frozenset(a.fingerprint for a in notification.told(send_resolved=True) if a.resolved_at(notification.now)),
@@ -73,7 +119,33 @@ class DedupStage:
             repeat_interval_ms=notification.repeat_interval_ms,
             now=notification.now,
         )
-        return notification if news else None
+
+
+@dataclass(slots=True)
+class ClaimedStages:
+    """Runs stages while this instance alone may send. The claim stands until RecordStage writes what was told."""
+
+    claims: Claims
+    key: str
+    nflog: NotificationLog
+    peers: Peers
+    stages: Sequence[Stage]
+
+    async def __call__(self, notification: Notification) -> Notification | None:
+        """As `Stage`."""
+        key = log_key(self.key, notification)
+        await self.claims.take(key, notification.deadline)
+        try:
+            if self.peers.others():
+                with contextlib.suppress(StoreError):  # the claim was written a moment ago; told twice is better
+                    await self.nflog.refresh(key)
+            left = await run_stages(self.stages, notification)
+        except NotifyError:
+            await self.claims.give_up(key)
+            raise
+        if left is None:
+            await self.claims.give_up(key)
+        return left
 
 
 @dataclass(slots=True)
@@ -83,26 +155,35 @@ class SendStage:
     notifier: Notifier
     clock: Clock
     stopping: asyncio.Event
+    claims: Claims
+    key: str
     _last_error: dict[str, str] = field(default_factory=dict)
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`. Ends that the receiver or an alert itself wants untold are left out."""
-        wanted = replace(notification, alerts=notification.told(send_resolved=self.notifier.send_resolved))
-        if wanted.alerts:
-            await self._retrying(notification)(self._attempt, wanted)
-        return notification
+        """As `Stage`. Ends that the receiver or an alert itself wants untold are left out.
 
-    async def _attempt(self, notification: Notification) -> None:
+        What the notifier returned is the memory of the notification that goes on.
+        """
+        wanted = replace(notification, alerts=notification.told(send_resolved=self.notifier.send_resolved))
+        if not wanted.alerts:
+            return notification
+        memory: Mapping[str, str] | None = await self._retrying(notification)(self._attempt, wanted)
+        return notification if memory is None else replace(notification, memory=memory)
+
+    async def _attempt(self, notification: Notification) -> Mapping[str, str] | None:
         integration = self.notifier.integration
         try:
-            await self.notifier.notify(notification)
+            memory = await self.notifier.notify(notification)
         except NotifyError as error:
             ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
             self._tell(notification, error)
+            if error.maybe_taken:
+                self.claims.lost_sight(log_key(self.key, notification))
             raise
         ALERT_NOTIFICATIONS.labels(integration, "sent").inc()
         if self._last_error.pop(notification.group_key, None):
             log.info("notifying %s by %s works again", notification.receiver, integration)
+        return memory
 
     def _tell(self, notification: Notification, error: NotifyError) -> None:
         text = f"{error.reason}: {error}"
@@ -136,12 +217,18 @@ class RecordStage:
     """Notes what the receiver was told. It comes after the receiver's answer: told twice is better than never."""
 
     nflog: NotificationLog
+    claims: Claims
     key: str
+    notifier: Notifier
 
     async def __call__(self, notification: Notification) -> Notification | None:
-        """As `Stage`."""
+        """As `Stage`. Counts a message that may have been the second of its kind."""
+        key = log_key(self.key, notification)
+        if self.claims.unsure(key) and notification.told(send_resolved=self.notifier.send_resolved):
+            ALERT_MAYBE_DOUBLED.labels(self.notifier.integration).inc()
+            log.warning("%s may have been sent before: the answer to an earlier attempt was never seen", key)
         try:
-            await self.nflog.record(log_key(self.key, notification), notification)
+            await self.nflog.record(key, notification, self.claims.done(key))
         except StoreError as error:
             # the note holds in memory and is written with the next one
             ALERT_STATE_FAILURES.inc()

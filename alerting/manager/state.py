@@ -10,23 +10,35 @@ from numbers import Integral, Real
 from typing import Any, Protocol
 
 from app.alert import Alert
+from app.errors import StoreError
 from app.labels import Labels
 
 ALERT, NOTIFICATION = "alert", "notification"
+SENDING = "notification_sending"
+"""Written before a message is sent and gone with the receiver's answer."""
+SILENCE, SILENCE_AUDIT, RECURRING = "silence", "silence_audit", "silence_recurring"
+ACKNOWLEDGEMENT = "alert_acknowledgement"
+DECISION, DECIDED_ALERT = "alert_decision", "alert_decided"
+INSTANCE = "alert_instance"
 Document = dict[str, Any]
+Changes = Mapping[tuple[str, str], Document | None]
+_REMEMBERED_WRITES = 10_000
 
 
 class DocumentStore(Protocol):
     """What is needed of `app.store.state.StateStore`. Its methods block."""
 
-    def put(self, kind: str, documents: Mapping[str, Any]) -> None:
-        """Writes documents; kept when it returns."""
-
-    def delete(self, kind: str, keys: Sequence[str]) -> None:
-        """Forgets documents."""
+    def write(self, changes: Changes) -> int:
+        """Writes documents by (kind, key), None forgets one; kept when it returns. Gives the version they got."""
 
     def get_all(self, kind: str) -> dict[str, Any]:
         """Every document of a kind, by key."""
+
+    def get(self, kind: str, keys: Sequence[str]) -> dict[str, Any]:
+        """The documents of a kind that are there, by key."""
+
+    def changed(self, kinds: Sequence[str], since: int) -> Sequence[tuple[str, str, Any, int]]:
+        """(kind, key, document or None, version) of what was written after a version, in order."""
 
 
 class StateWriter:
@@ -40,19 +52,57 @@ class StateWriter:
         self._pending: dict[tuple[str, str], Document | None] = {}
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
+        self._written: dict[int, None] = {}
 
     async def read(self, kind: str) -> dict[str, Any]:
         """Every document of a kind. Raises StoreError."""
         return await asyncio.to_thread(self._store.get_all, kind)
 
+    async def read_keys(self, kind: str, keys: Sequence[str]) -> dict[str, Any]:
+        """The documents of a kind that are there, by key. Raises StoreError."""
+        return await asyncio.to_thread(self._store.get, kind, keys)
+
+    async def changed_by_others(self, kinds: Sequence[str], since: int) -> list[tuple[str, str, Any, int]]:
+        """What other processes wrote after a version, in order. Raises StoreError."""
+        changes = await asyncio.to_thread(self._store.changed, kinds, since)
+        return [change for change in changes if change[3] not in self._written and change[:2] not in self._pending]
+
     async def write(self, kind: str, documents: Mapping[str, Document | None]) -> None:
         """Returns when the documents are kept; None forgets one. Raises StoreError."""
-        self._pending.update({(kind, key): value for key, value in documents.items()})
+        await self.write_all({(kind, key): value for key, value in documents.items()})
+
+    async def write_all(self, changes: Changes) -> None:
+        """As `write`, of several kinds: all of it is kept or nothing."""
+        self._pending.update(changes)
         if self._pending:
             # a caller that goes away does not stop a write that others wait for
             await asyncio.shield(self._batch())
         else:
             await self.flush()
+
+    async def write_or_drop(self, changes: Changes) -> None:
+        """As `write_all`; what could not be kept is dropped: whoever asked for it is told so. Raises StoreError."""
+        try:
+            await self.write_all(changes)
+        except StoreError:
+            for name, document in changes.items():
+                if name in self._pending and self._pending[name] is document:
+                    del self._pending[name]
+            raise
+
+    def write_later(self, changes: Changes) -> None:
+        """Leaves documents to go with the next write."""
+        self._pending.update(changes)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether documents wait for the next write."""
+        return bool(self._pending)
+
+    def begin(self) -> None:
+        """Writes what waits without anybody waiting for it. What fails goes with the next write."""
+        if self._pending:
+            self._batch()
 
     async def flush(self) -> None:
         """Returns when nothing is on its way; what failed before is tried once more. Raises StoreError."""
@@ -73,19 +123,13 @@ class StateWriter:
         self._running, self._next = asyncio.current_task(), None
         batch, self._pending = self._pending, {}
         try:
-            await asyncio.to_thread(self._write, batch)
+            version = await asyncio.to_thread(self._store.write, batch)
         except BaseException:
             self._pending = batch | self._pending
             raise
-
-    def _write(self, batch: Mapping[tuple[str, str], Document | None]) -> None:
-        for wanted in (ALERT, NOTIFICATION):
-            mine = {key: value for (kind, key), value in batch.items() if kind == wanted}
-            kept = {key: value for key, value in mine.items() if value is not None}
-            if kept:
-                self._store.put(wanted, kept)
-            if len(kept) < len(mine):
-                self._store.delete(wanted, [key for key, value in mine.items() if value is None])
+        self._written[version] = None
+        if len(self._written) > _REMEMBERED_WRITES:
+            self._written.pop(next(iter(self._written)))
 
 
 def encode_alert(alert: Alert) -> Document:
@@ -97,6 +141,7 @@ def encode_alert(alert: Alert) -> Document:
         "annotations": dict(alert.annotations),
         "generator_url": alert.generator_url,
         "facts": plain(alert.facts),
+        "ends_by_timeout": alert.ends_by_timeout,
     }
 
 
@@ -110,6 +155,7 @@ def decode_alert(document: Document) -> Alert:
         annotations=_pairs(document["annotations"]),
         generator_url=document["generator_url"],
         facts=document["facts"],
+        ends_by_timeout=document.get("ends_by_timeout", False),
     )
 
 

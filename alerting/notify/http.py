@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextvars
 import email.utils
 import logging
-import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
+from alerting.httpconfig import HttpConfig
 from alerting.notify.base import NotifyError
-from alerting.receivers import HttpConfig, TlsConfig
+from alerting.notify.oauth import TokenSource
+from alerting.notify.proxies import bypassed, proxy_of
+from alerting.notify.secrets import read_secret_file, secret_of
+from alerting.notify.tls import tls_context
 
 DEFAULT_TIMEOUT_S = 10.0
 USER_AGENT = "watchhouse"
@@ -23,108 +23,121 @@ LONGEST_REASON = 300
 _quiet = contextvars.ContextVar("_quiet", default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretAddress:
-    """Where to post to: a URL, or a file that holds it and is read each time, so that it can be changed."""
-
-    url: SecretStr | None
-    file: Path | None
-
-    def read(self) -> str:
-        """The URL. Raises NotifyError when there is none."""
-        if self.url is not None:
-            return self.url.get_secret_value()
-        return read_secret_file(self.file)
-
-
-def read_secret_file(path: Path | None) -> str:
-    """A secret from its file. Raises NotifyError naming the file, never its content."""
-    if path is None:
-        raise NotifyError("no URL is configured", "misconfigured", retry=False)
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotifyError(f"{path} cannot be read: {type(error).__name__}", "misconfigured", retry=False) from None
-
-
 class HttpSender:
-    """Posts JSON. Opens its connections when first used."""
+    """Sends requests with what `http_config` says. Opens its connections when first used."""
 
     def __init__(self, config: HttpConfig | None, timeout_ms: int = 0) -> None:
         _silence_request_log()
         self._config = config or HttpConfig()
         self._timeout_s = timeout_ms / 1000 if timeout_ms else DEFAULT_TIMEOUT_S
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._tokens = TokenSource(self._config.oauth2, self._timeout_s) if self._config.oauth2 else None
 
     async def post_json(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The answer, when it is a good one (2xx). Raises NotifyError, which never holds the URL."""
+        return await self.send("POST", url, body, headers)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        retried: frozenset[int] = frozenset({429}),
+    ) -> httpx.Response:
+        """As `post_json`, with any method. `retried` are statuses that may heal, besides 5xx."""
         token = _quiet.set(True)
         try:
-            response = await self._open().post(
+            response = await self._client_for(url).request(
+                method,
                 url,
                 content=body,
-                headers={"Content-Type": "application/json", **self._authorization(), **(headers or {})},
+                headers=await self._headers({"Content-Type": "application/json", **(headers or {})}),
+                auth=self._basic_auth(),
+                extensions=self._extensions(),
             )
         except httpx.TimeoutException as error:
-            raise NotifyError(f"no answer in time ({type(error).__name__})", "timeout", retry=True) from None
-        except httpx.InvalidURL:
+            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            said = f"no answer in time ({type(error).__name__})"
+            raise NotifyError(said, "timeout", retry=True, maybe_taken=not unsent) from None
+        except (httpx.InvalidURL, ValueError):
             raise NotifyError("not a URL", "misconfigured", retry=False) from None
         except httpx.UnsupportedProtocol:
             raise NotifyError("not an http:// or https:// URL", "misconfigured", retry=False) from None
         except httpx.HTTPError as error:
             # the text of the error may name the host; its kind says enough
-            raise NotifyError(f"no connection ({type(error).__name__})", "unreachable", retry=True) from None
+            lost = isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
+            said = f"no connection ({type(error).__name__})"
+            raise NotifyError(said, "unreachable", retry=True, maybe_taken=lost) from None
         finally:
             _quiet.reset(token)
+        if response.status_code == 401 and self._tokens:
+            self._tokens.forget()
         if not response.is_success:
-            raise refusal(response)
+            raise refusal(response, retried)
         return response
 
     async def close(self) -> None:
         """Closes the connections. Safe to call twice."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
-            config = self._config
-            basic = config.basic_auth
-            password = _secret(basic.password, basic.password_file) if basic else ""
-            username = read_secret_file(basic.username_file) if basic and basic.username_file else ""
-            self._client = httpx.AsyncClient(
+    def _client_for(self, url: str) -> httpx.AsyncClient:
+        config = self._config
+        direct = config.proxy_url is None or bypassed(config.no_proxy, url)
+        if direct not in self._clients:
+            self._clients[direct] = httpx.AsyncClient(
                 timeout=self._timeout_s,
                 follow_redirects=config.follow_redirects,
-                proxy=config.proxy_url.get_secret_value() if config.proxy_url else None,
-                verify=_tls(config.tls_config) if config.tls_config else True,
-                auth=httpx.BasicAuth(username or basic.username, password) if basic else None,
+                proxy=None if direct else proxy_of(config, url),
+                verify=tls_context(config.tls_config) if config.tls_config else True,
                 headers={"User-Agent": USER_AGENT},
                 # only what the file says: a proxy of the environment would see the credential in the URL
-                trust_env=False,
+                trust_env=config.proxy_from_environment,
             )
-        return self._client
+        return self._clients[direct]
 
-    def _authorization(self) -> dict[str, str]:
+    def _basic_auth(self) -> httpx.BasicAuth | None:
+        basic = self._config.basic_auth
+        if basic is None:
+            return None
+        username = read_secret_file(basic.username_file) if basic.username_file else basic.username
+        return httpx.BasicAuth(username, secret_of(basic.password, basic.password_file))
+
+    def _extensions(self) -> dict[str, str]:
+        tls = self._config.tls_config
+        return {"sni_hostname": tls.server_name} if tls and tls.server_name else {}
+
+    async def _headers(self, own: Mapping[str, str]) -> list[tuple[str, str]]:
+        found = [("Authorization", value)] if (value := await self._authorization()) else []
+        for name, header in self._config.http_headers.items():
+            found += [(name, text) for text in header.values]
+            found += [(name, secret.get_secret_value()) for secret in header.secrets if secret]
+            found += [(name, read_secret_file(file)) for file in header.files if file]
+        # a notifier's own header takes the place of a configured one
+        taken = {name.lower() for name in own}
+        return [*((name, value) for name, value in found if name.lower() not in taken), *own.items()]
+
+    async def _authorization(self) -> str:
         config = self._config
         if config.authorization:
-            credentials = _secret(config.authorization.credentials, config.authorization.credentials_file)
-            return {"Authorization": f"{config.authorization.type} {credentials}"}
+            credentials = secret_of(config.authorization.credentials, config.authorization.credentials_file)
+            return f"{config.authorization.type.strip() or 'Bearer'} {credentials}"
         if config.bearer_token or config.bearer_token_file:
-            return {"Authorization": f"Bearer {_secret(config.bearer_token, config.bearer_token_file)}"}
-        return {}
+            return f"Bearer {secret_of(config.bearer_token, config.bearer_token_file)}"
+        return await self._tokens.header() if self._tokens else ""
 
 
-def refusal(response: httpx.Response) -> NotifyError:
-    """What an answer that is no success means: 429 and 5xx may heal, everything else is final."""
+def refusal(response: httpx.Response, retried: frozenset[int] = frozenset({429})) -> NotifyError:
+    """What an answer that is no success means: 5xx and the `retried` statuses may heal, everything else is final."""
     status = response.status_code
     said = f"{status} {_shown(response.text)}".strip()
-    if status == 429:
-        after_s = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
-        return NotifyError(said, "rate_limited", retry=True, retry_after_s=after_s)
-    if status >= 500:
-        after_s = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
-        return NotifyError(said, "server_error", retry=True, retry_after_s=after_s)
-    return NotifyError(said, "rejected", retry=False)
+    if status < 500 and status not in retried:
+        return NotifyError(said, "rate_limited" if status == 429 else "rejected", retry=False)
+    after_s = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
+    return NotifyError(said, "server_error" if status >= 500 else "rate_limited", retry=True, retry_after_s=after_s)
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
@@ -146,25 +159,6 @@ def _shown(text: str) -> str:
     # a page of HTML may repeat the URL it was asked for
     short = " ".join(text.split())
     return "" if "<" in short or "://" in short or "/services/" in short else short[:LONGEST_REASON]
-
-
-def _secret(value: SecretStr | None, file: Path | None) -> str:
-    if value is not None:
-        return value.get_secret_value()
-    return read_secret_file(file) if file is not None else ""
-
-
-def _tls(config: TlsConfig) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file else None)
-        if config.cert_file and config.key_file:
-            context.load_cert_chain(config.cert_file, config.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise NotifyError(f"tls_config: {type(error).__name__}", "misconfigured", retry=False) from None
-    if config.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class _QuietFilter(logging.Filter):

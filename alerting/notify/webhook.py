@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from alerting.notify.base import Notification, common_pairs
-from alerting.notify.http import HttpSender, SecretAddress
+from alerting.notify.base import Notification, NotifyError
+from alerting.notify.http import HttpSender
+from alerting.notify.rendering import Renderer, Rendering
+from alerting.notify.secrets import secret_of
 from alerting.receivers import WebhookConfig
-from app.alert import Alert
-
-NO_TIME = "0001-01-01T00:00:00Z"
+from app.gotemplate.jsontext import json_of
 
 
 class WebhookNotifier:
@@ -19,47 +19,53 @@ class WebhookNotifier:
 
     integration = "webhook"
 
-    def __init__(self, config: WebhookConfig, sender: HttpSender, *, external_url: str) -> None:
+    def __init__(self, config: WebhookConfig, sender: HttpSender, renderer: Renderer) -> None:
         self.send_resolved = config.send_resolved
-        self._max_alerts = config.max_alerts
-        self._address = SecretAddress(config.url, config.url_file)
+        self._config = config
         self._sender = sender
-        self._external_url = external_url
+        self._renderer = renderer
 
-    async def notify(self, notification: Notification) -> None:
+    async def notify(self, notification: Notification) -> Mapping[str, str] | None:
         """Posts the group. Raises NotifyError."""
-        body = webhook_payload(notification, self._external_url, self._max_alerts)
-        await self._sender.post_json(self._address.read(), orjson.dumps(body))
+        rendering, left_out = _at_most(self._renderer, notification, self._config.max_alerts)
+        url = rendering.secret(secret_of(self._config.url, self._config.url_file))
+        if not url:
+            raise NotifyError("webhook URL is empty after templating", "misconfigured", retry=False)
+        payload = self._config.payload
+        body = webhook_payload(rendering, left_out) if payload is None else rendering.deep(payload)
+        await self._sender.post_json(url, json_of(body).encode())
+        return None
 
     async def close(self) -> None:
         """As `Notifier.close`."""
         await self._sender.close()
 
 
-def webhook_payload(notification: Notification, external_url: str, max_alerts: int = 0) -> dict[str, Any]:
-    """The body as Alertmanager sends it; past `max_alerts` (0: all) alerts are left out and counted."""
-    shown = notification.alerts[:max_alerts] if max_alerts else notification.alerts
+def _at_most(renderer: Renderer, notification: Notification, most: int) -> tuple[Rendering, int]:
+    """The rendering of the first `most` alerts (0: of all), and how many are left out."""
+    rendering = renderer.of(notification)
+    known = len(notification.alerts)
+    if not most or known <= most:
+        return rendering, 0
+    shown = {alert.fingerprint for alert in rendering.data.alerts[:most]}
+    fewer = tuple(alert for alert in notification.alerts if alert.fingerprint in shown)
+    return renderer.of(replace(notification, alerts=fewer)), known - most
+
+
+def webhook_payload(rendering: Rendering, left_out: int = 0) -> dict[str, Any]:
+    """The body as Alertmanager sends it."""
+    data = rendering.data
     return {
+        "receiver": data.receiver,
+        "status": data.status,
+        "alerts": data.alerts,
+        "notification_reason": data.notification_reason,
+        "groupLabels": data.group_labels,
+        "commonLabels": data.common_labels,
+        "commonAnnotations": data.common_annotations,
+        "routeLabels": data.route_labels,
+        "externalURL": data.external_url,
         "version": "4",
-        "groupKey": notification.group_key,
-        "truncatedAlerts": len(notification.alerts) - len(shown),
-        "status": notification.status,
-        "receiver": notification.receiver,
-        "groupLabels": dict(notification.group_labels),
-        "commonLabels": dict(notification.common_labels),
-        "commonAnnotations": dict(common_pairs([a.annotations for a in notification.alerts])),
-        "externalURL": external_url,
-        "alerts": [_alert(alert, notification) for alert in shown],
-    }
-
-
-def _alert(alert: Alert, notification: Notification) -> dict[str, Any]:
-    return {
-        "status": "resolved" if alert.resolved_at(notification.now) else "firing",
-        "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
-        "startsAt": alert.starts_at.isoformat(),
-        "endsAt": alert.ends_at.isoformat() if alert.ends_at else NO_TIME,
-        "generatorURL": alert.generator_url,
-        "fingerprint": alert.fingerprint,
+        "groupKey": rendering.notification.group_key,
+        "truncatedAlerts": left_out,
     }

@@ -100,7 +100,7 @@ class RuleBook:
     def _write(self, news: Mapping[str, Document], gone: Sequence[str]) -> None:
         if not news and not gone:
             return
-        self._state.change(STATE_KIND, news, gone)
+        self._state.write({(STATE_KIND, key): value for key, value in {**news, **dict.fromkeys(gone)}.items()})
         for key, document in news.items():
             self._note(key, document)
         for key in gone:

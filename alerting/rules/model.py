@@ -65,7 +65,7 @@ def load_rule_file(
 
     Interval and offset are those of groups that name none.
     """
-    documents = load_documents(path, texts=True)
+    documents = load_documents(path, as_written=True)
     document = documents[0]
     found = validate(document, RuleFile)
     problems = list(_problems(document, found, language))

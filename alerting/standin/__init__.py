@@ -1,10 +1,21 @@
-"""A local stand-in for Slack's incoming webhook: refuses what Slack refuses, keeps and shows what it takes.
+"""A local stand-in for Slack: refuses what Slack refuses, keeps and shows what it takes, and presses our buttons.
 
-docs/alerting.md says what it does not check.
+docs/slack.md says what it does not check.
 """
 
+from alerting.standin.person import Person
 from alerting.standin.plain import render_plain
 from alerting.standin.rules import Refusal, check_payload
 from alerting.standin.server import ReceivedMessage, SlackStandin
+from alerting.standin.workspace import Message, Workspace
 
-__all__ = ["ReceivedMessage", "Refusal", "SlackStandin", "check_payload", "render_plain"]
+__all__ = [
+    "Message",
+    "Person",
+    "ReceivedMessage",
+    "Refusal",
+    "SlackStandin",
+    "Workspace",
+    "check_payload",
+    "render_plain",
+]

@@ -1,15 +1,29 @@
-"""What Slack's documentation demands of a message posted to an incoming webhook. Knows nothing of our own messages."""
+"""What Slack's documentation demands of a message. Knows nothing of our own messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import orjson
+
 MAX_BLOCKS, MAX_ATTACHMENTS, MAX_MESSAGE_TEXT = 50, 100, 40_000
 SECTION_TEXT, SECTION_FIELDS, SECTION_FIELD, HEADER_TEXT = 3000, 10, 2000, 150
 CONTEXT_ELEMENTS, ACTIONS_ELEMENTS = 10, 25
 BUTTON_TEXT, BUTTON_URL, BUTTON_VALUE, ACTION_ID, BLOCK_ID = 75, 3000, 2000, 255, 255
 IMAGE_URL, IMAGE_ALT, IMAGE_TITLE = 3000, 2000, 2000
+CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON = 100, 300, 30
+LEGACY_ACTIONS, METADATA_BYTES = 5, 8_000
+_MESSAGE_KEYS = {
+    "attachments", "as_user", "blocks", "channel", "delete_original", "icon_emoji", "icon_url", "link_names",
+    "metadata", "mrkdwn", "parse", "reply_broadcast", "replace_original", "response_type", "text", "thread_ts",
+    "ts", "unfurl_links", "unfurl_media", "user", "username",
+}  # fmt: skip
+_ATTACHMENT_KEYS = {
+    "actions", "attachment_type", "author_icon", "author_link", "author_name", "blocks", "callback_id", "color",
+    "fallback", "fields", "footer", "footer_icon", "image_url", "mrkdwn_in", "pretext", "text", "thumb_url", "title",
+    "title_link", "ts",
+}  # fmt: skip
 
 
 class Refusal(Exception):
@@ -20,10 +34,16 @@ class Refusal(Exception):
         self.code = code
 
 
-def check_payload(payload: Any) -> None:
-    """Raises Refusal with Slack's own error code when Slack would not take the message."""
+def check_payload(payload: Any, known_file: Callable[[str], bool] | None = None) -> None:
+    """Raises Refusal with Slack's own error code when Slack would not take the message.
+
+    `known_file` tells whether a file may stand in an image block; without it none may.
+    """
     if not isinstance(payload, dict):
         raise Refusal("invalid_payload", "not a JSON object")
+    unknown = sorted(set(payload) - _MESSAGE_KEYS)
+    if unknown:
+        raise Refusal("invalid_arg_name", f"unknown key {unknown[0]!r}")
     text, blocks, attachments = (payload.get(key) for key in ("text", "blocks", "attachments"))
     if not (text or blocks or attachments):
         raise Refusal("no_text", "none of text, blocks and attachments is there")
@@ -31,17 +51,30 @@ def check_payload(payload: Any) -> None:
         raise Refusal("invalid_payload", "text is no text")
     if text and _length(text) > MAX_MESSAGE_TEXT:
         raise Refusal("msg_too_long", f"text has {_length(text)} characters, more than {MAX_MESSAGE_TEXT}")
-    checker = _Checker()
+    checker = _Checker(known_file)
     if blocks is not None:
         checker.blocks("blocks", blocks)
     checker.attachments(attachments)
     if checker.count > MAX_BLOCKS:
         raise Refusal("invalid_blocks", f"{checker.count} blocks, more than {MAX_BLOCKS}")
+    if "metadata" in payload:
+        _metadata(payload["metadata"])
+
+
+def _metadata(value: Any) -> None:
+    # https://docs.slack.dev/messaging/message-metadata
+    if not isinstance(value, dict) or not isinstance(value.get("event_type"), str):
+        raise Refusal("invalid_metadata_format", "event_type is missing")
+    if not isinstance(value.get("event_payload"), dict):
+        raise Refusal("invalid_metadata_format", "event_payload is no object")
+    if len(orjson.dumps(value)) > METADATA_BYTES:
+        raise Refusal("metadata_too_large", f"more than {METADATA_BYTES} bytes")
 
 
 class _Checker:
-    def __init__(self) -> None:
+    def __init__(self, known_file: Callable[[str], bool] | None) -> None:
         self.count = 0
+        self._known_file = known_file
         self._block_ids: set[str] = set()
         self._action_ids: set[str] = set()
         self._kinds: dict[str, Callable[[str, dict[str, Any]], None]] = {
@@ -63,6 +96,10 @@ class _Checker:
         for i, attachment in enumerate(attachments):
             if not any(attachment.get(key) for key in ("blocks", "text", "fallback", "title", "pretext", "fields")):
                 raise Refusal("no_text", f"attachments[{i}] holds nothing")
+            unknown = sorted(set(attachment) - _ATTACHMENT_KEYS)
+            if unknown:
+                raise Refusal("invalid_attachments", f"attachments[{i}] has the unknown key {unknown[0]!r}")
+            _legacy(f"attachments[{i}]", attachment)
             if "blocks" in attachment:
                 self.blocks(f"attachments[{i}].blocks", attachment["blocks"])
 
@@ -113,7 +150,7 @@ class _Checker:
 
     def _image(self, at: str, block: dict[str, Any]) -> None:
         _keys(at, block, {"image_url", "slack_file", "alt_text", "title"})
-        _image_fields(at, block)
+        self._picture(at, block)
         if "title" in block:
             _text(f"{at}.title", block["title"], IMAGE_TITLE, plain=True)
 
@@ -130,8 +167,18 @@ class _Checker:
         for key, limit in (("url", BUTTON_URL), ("value", BUTTON_VALUE)):
             if key in element:
                 _string(f"{at}.{key}", element[key], limit)
+        if "confirm" in element:
+            _confirm(f"{at}.confirm", element["confirm"])
         if element.get("style", "primary") not in ("primary", "danger"):
             _refuse(f"{at}.style", "is neither primary nor danger")
+
+    def _picture(self, at: str, value: dict[str, Any]) -> None:
+        _image_fields(at, value)
+        if "slack_file" in value:
+            file = value["slack_file"]
+            name = file.get("id") if isinstance(file, dict) else None
+            if not isinstance(name, str) or self._known_file is None or not self._known_file(name):
+                _refuse(f"{at}.slack_file", "is no picture that was uploaded")
 
     def _id(self, at: str, holder: dict[str, Any], key: str, limit: int, seen: set[str]) -> None:
         if key not in holder:
@@ -140,6 +187,29 @@ class _Checker:
         if value in seen:
             _refuse(f"{at}.{key}", f"{value!r} is there twice")
         seen.add(value)
+
+
+def _confirm(at: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        _refuse(at, "is no object")
+    limits = (("title", CONFIRM_TITLE), ("text", CONFIRM_TEXT), ("confirm", CONFIRM_BUTTON), ("deny", CONFIRM_BUTTON))
+    for key, limit in limits:
+        _text(f"{at}.{key}", value.get(key), limit, plain=True)
+
+
+def _legacy(at: str, attachment: dict[str, Any]) -> None:
+    # https://docs.slack.dev/legacy/legacy-messaging/legacy-secondary-message-attachments
+    fields, actions = attachment.get("fields", []), attachment.get("actions", [])
+    if not isinstance(fields, list) or not all(isinstance(field, dict) for field in fields):
+        raise Refusal("invalid_attachments", f"{at}.fields is no list of objects")
+    if not isinstance(actions, list) or len(actions) > LEGACY_ACTIONS:
+        raise Refusal("invalid_attachments", f"{at}.actions is no list of at most {LEGACY_ACTIONS}")
+    for action in actions:
+        if not isinstance(action, dict) or not action.get("type") or not (action.get("url") or action.get("name")):
+            raise Refusal("invalid_attachments", f"{at}.actions has one without type, or without url and name")
+    for key in ("color", "fallback", "text", "title", "title_link", "pretext", "footer", "callback_id"):
+        if not isinstance(attachment.get(key, ""), str):
+            raise Refusal("invalid_attachments", f"{at}.{key} is no text")
 
 
 def _text(at: str, value: Any, limit: int, *, plain: bool = False) -> None:

@@ -40,7 +40,7 @@ def base64_decoded(text: str) -> str:
     if len(rest) < padding or count % 4 == 1:
         raise _corrupt(len(data) if rest else len(data) - (count % 4 if padding else 0))
     if padding == 2 and rest[1][1] != ord("="):
-        raise _corrupt(rest[1][0])
+        raise _corrupt(rest[1][0] - 1)
     if len(rest) > padding:
         raise _corrupt(rest[padding][0])
     return as_text(base64.urlsafe_b64decode(bytes(sign for _, sign in signs)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
@@ -23,11 +23,11 @@ from alerting.templates.texts import (
     title,
     upper,
 )
-from app.gotemplate import CallError, Duration, GoType, StringMap, TemplateError, TemplateSet, Time
+from app.gotemplate import CallError, Duration, GoType, StringMap, TemplateError, TemplateSet, TemplateSyntaxError, Time
 from app.gotemplate.builtins import query_escaped
 from app.gotemplate.expressions import matches, replace_all
 from app.gotemplate.quoting import quoted
-from app.gotemplate.values import DURATION, TIME
+from app.gotemplate.values import DURATION, TIME, as_bytes
 
 PRELUDE = (
     "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
@@ -93,7 +93,6 @@ class _Data:
     external_labels: StringMap
     external_url: str
     value: object
-    extra: None = field(default=None, repr=False)
 
 
 Query = Callable[[str, datetime], list[Sample]]
@@ -138,7 +137,8 @@ def expand(
             PRELUDE + text, data, name=name, query=ask, now=moment, externalURL=whole_url, pathPrefix=path
         )
     except TemplateError as problem:
-        raise type(problem)(f"error executing template {name}: {problem}") from None
+        word = "parsing" if isinstance(problem, TemplateSyntaxError) else "executing"
+        raise type(problem)(f"error {word} template {name}: {problem}") from None
 
 
 def check(text: str, *, name: str) -> None:
@@ -165,15 +165,21 @@ def _first(result: QueryResult) -> Sample:
 
 
 def _label(name: str, sample: Sample) -> str:
-    return sample.labels.get(name, "")
+    return _there(sample).labels.get(name, "")
 
 
 def _value(sample: Sample) -> object:
-    return sample.value
+    return _there(sample).value
 
 
 def _text_value(sample: Sample) -> str:
-    return sample.labels.get("__value__", "")
+    return _there(sample).labels.get("__value__", "")
+
+
+def _there(sample: Sample | None) -> Sample:
+    if sample is None:
+        raise CallError("runtime error: invalid memory address or nil pointer dereference")
+    return sample
 
 
 def _args(*values: object) -> dict[str, object]:
@@ -193,8 +199,9 @@ def _table_link(expression: str) -> str:
 
 
 def _sort_by_label(name: str, result: QueryResult) -> QueryResult:
-    result.sort(key=lambda sample: sample.labels.get(name, "").encode("utf-8", "surrogateescape"))
-    return result
+    found = QueryResult() if result is None else result
+    found.sort(key=lambda sample: as_bytes(sample.labels.get(name, "")))
+    return found
 
 
 def _humanize(number: object) -> str:
@@ -261,7 +268,10 @@ def _positive(text: str) -> int:
         place = _ORDER.index(match[2])
         if place <= before:
             raise CallError(f"not a valid duration string: {quoted(text)}")
-        total += int(match[1]) * _UNITS[match[2]]
+        number = int(match[1])
+        if number >= 2**64:
+            raise CallError(f"not a valid duration string: {quoted(text)}")
+        total += number * _UNITS[match[2]]
         before, at = place, match.end()
         if total >= 2**63 // 1_000_000:
             raise CallError("duration out of range")

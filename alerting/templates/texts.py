@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 
 from app.gotemplate import CallError, Duration, Time
-from app.gotemplate.floats import format_float
-from app.gotemplate.html_types import HTML
+from app.gotemplate.floats import format_float, parse_float
+from app.gotemplate.html.types import HTML
 from app.gotemplate.quoting import quoted
 from app.gotemplate.values import type_of
 
 _MIDDLES = frozenset("'.:·‘’․‧·՟״︓︰﹒﹕＇．：")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z", re.ASCII)
-_HEXADECIMAL = re.compile(
-    r"[+-]?0[xX]_?(?:[0-9a-fA-F](?:_?[0-9a-fA-F])*\.?(?:[0-9a-fA-F](?:_?[0-9a-fA-F])*)?"
-    r"|\.[0-9a-fA-F](?:_?[0-9a-fA-F])*)[pP][+-]?[0-9]+\Z"
-)
-_WORDS = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
+# scripts without spaces between words: each letter stands for itself
+_WITHOUT_SPACES = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
 _SMALL = ("m", "u", "n", "p", "f", "a", "z", "y")
 _LONGEST_NS = 2**63
 
@@ -73,6 +68,8 @@ def _cased(character: str) -> bool:
 
 def _part_of_word(character: str) -> bool:
     category = unicodedata.category(character)
+    if category == "Lo" and unicodedata.name(character, "").startswith(_WITHOUT_SPACES):
+        return False
     return category[0] in "LM" or category in ("Nd", "Pc", "Cf")
 
 
@@ -97,27 +94,11 @@ def number_of(value: object) -> float:
     if kind.name in ("float64", "int") and isinstance(value, float | int):
         return float(value)
     if kind.name == "string" and isinstance(value, str):
-        return parse_float(value)
-    raise CallError(f"can't convert {kind} to float")
-
-
-def parse_float(text: str) -> float:
-    """A float as strconv.ParseFloat reads it. Raises CallError."""
-    unsigned = text.lstrip("+-") if text[:2] not in ("++", "--", "+-", "-+") else text
-    word = _WORDS.get(unsigned.lower())
-    if word is not None and not (math.isnan(word) and unsigned != text):
-        return -word if text[0] == "-" else word
-    if _HEXADECIMAL.match(text):
         try:
-            return float.fromhex(text.replace("_", ""))
-        except OverflowError:
-            raise CallError(f"strconv.ParseFloat: parsing {quoted(text)}: value out of range") from None
-    if not _NUMBER.match(text):
-        raise CallError(f"strconv.ParseFloat: parsing {quoted(text)}: invalid syntax")
-    value = float(text)
-    if math.isinf(value):
-        raise CallError(f"strconv.ParseFloat: parsing {quoted(text)}: value out of range")
-    return value
+            return parse_float(value)
+        except ValueError as problem:
+            raise CallError(f"strconv.ParseFloat: parsing {quoted(value)}: {problem}") from None
+    raise CallError(f"can't convert {kind} to float")
 
 
 def four_digits(value: float) -> str:
@@ -144,18 +125,25 @@ def humanize_duration(value: object) -> str:
         seconds, prefix = small(seconds)
         return f"{four_digits(seconds)}{prefix}s"
     sign, whole = "-" if seconds < 0 else "", _whole(abs(seconds))
-    if whole < 60:
+    if abs(whole) < 60:
         return f"{sign}{four_digits(abs(seconds))}s" if seconds else f"{four_digits(seconds)}s"
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
+    minutes, second = _divided(whole, 60)
+    hours, minute = _divided(minutes, 60)
+    days, hour = _divided(hours, 24)
     shown = f"{minute}m {second}s"
     if days or hour:
         shown = f"{hour}h {shown}"
     return f"{sign}{days}d {shown}" if days else sign + shown
 
 
+def _divided(number: int, by: int) -> tuple[int, int]:
+    """Quotient and rest, both towards 0."""
+    whole, rest = divmod(abs(number), by)
+    return (whole, rest) if number >= 0 else (-whole, -rest)
+
+
 def _whole(value: float) -> int:
+    """A float as int64; one that is too large is the smallest, as processors of Intel's kind make it."""
     return int(value) if value < 2.0**63 else -(2**63)
 
 

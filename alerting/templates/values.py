@@ -77,7 +77,8 @@ class KV(dict[str, str]):
 
     def without(self, names: list[str]) -> KV:
         """A copy that has none of these names."""
-        return KV({name: value for name, value in self.items() if name not in set(names)})
+        left_out = frozenset(names or ())
+        return KV({name: value for name, value in self.items() if name not in left_out})
 
     def names(self) -> Strings:
         """The names, sorted as `SortedPairs` has them."""

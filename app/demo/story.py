@@ -49,7 +49,7 @@ class Inbox:
     def take(self, message: ReceivedMessage) -> None:
         """A message that the stand-in took."""
         text = str(message.payload.get("text", ""))
-        resolved = text.startswith("[RESOLVED]")
+        resolved = text.startswith("✅")
         channel = message.payload.get("channel", "")
         self._screen.box(f"Slack {channel}".strip(), render_plain(message.payload), "green" if resolved else "red")
         if not resolved:

@@ -9,8 +9,9 @@ from urllib.parse import quote_plus
 
 from app.gotemplate.calls import VALUE, Function, Signature
 from app.gotemplate.errors import CallError
+from app.gotemplate.formats import sprintf
 from app.gotemplate.objects import fields_of
-from app.gotemplate.printing import sprint, sprintf, sprintln, text_of
+from app.gotemplate.printing import sprint, sprintln, text_of
 from app.gotemplate.quoting import printable
 from app.gotemplate.values import (
     ANY,
@@ -63,7 +64,7 @@ def as_one_text(values: Sequence[object]) -> str:
     """What html, js and urlquery escape: one string as it is, else the values as print has them."""
     if len(values) == 1 and isinstance(values[0], str):
         return values[0]
-    return sprint(["<no value>" if value is INVALID else value for value in values])
+    return sprint(["<no value>" if is_nil(value) else value for value in values])
 
 
 def length(item: object) -> int:
@@ -181,9 +182,9 @@ def _same(first: object, other: object) -> bool:
         return is_nil(first) and is_nil(other)
     one, two = type_of(first), type_of(other)
     if one.kind != two.kind:
-        raise CallError(f"non-comparable types {text_of(first)}: {one}, {two}: {text_of(other)}")
+        raise CallError(f"non-comparable types {sprintf('%s', [first])}: {one}, {two}: {text_of(other)}")
     if not comparable(other):
-        raise CallError(f"non-comparable type {text_of(other)}: {two}")
+        raise CallError(f"non-comparable type {sprintf('%s', [other])}: {two}")
     return first is other if one.kind == "ptr" else first == other
 
 

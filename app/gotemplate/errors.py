@@ -12,6 +12,10 @@ class TemplateError(WatchhouseError):
     """
 
 
+class TemplateSyntaxError(TemplateError):
+    """A template cannot be read."""
+
+
 class TemplateLimit(TemplateError):
     """A template takes more steps, writes more or nests deeper than it may."""
 

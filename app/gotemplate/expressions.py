@@ -17,7 +17,7 @@ _QUIET.log_errors = False
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 # how RE2 names a mistake, and how Go does
 _MISTAKES = (
-    ("missing closing ]", "missing closing ]"),
+    ("missing ]", "missing closing ]"),
     ("missing )", "missing closing )"),
     ("unexpected )", "unexpected )"),
     ("no argument for repetition operator", "missing argument to repetition operator"),

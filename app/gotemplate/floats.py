@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import Literal
 
 Form = Literal["e", "E", "f", "g", "G", "x", "X", "b"]
 # from this exponent on the shortest %g is scientific, however many digits there are
 _LARGE = 6
+_DIGITS = "[0-9](?:_?[0-9])*"
+_DECIMAL = re.compile(rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?\Z", re.ASCII)
+_HEX_DIGITS = "[0-9a-fA-F](?:_?[0-9a-fA-F])*"
+_HEXADECIMAL = re.compile(
+    rf"[+-]?0[xX]_?(?:{_HEX_DIGITS}(?:\.(?:{_HEX_DIGITS})?)?|\.{_HEX_DIGITS})[pP][+-]?{_DIGITS}\Z", re.ASCII
+)
+_WORDS = {"inf": math.inf, "infinity": math.inf, "nan": math.nan}
 
 
 def format_float(value: float, form: Form, precision: int = -1) -> str:
@@ -27,9 +35,28 @@ def format_float(value: float, form: Form, precision: int = -1) -> str:
     if form in "xX":
         return sign + _hexadecimal(value, form, precision)
     if form == "b":
-        mantissa, exponent = math.frexp(value)
-        return f"{sign}{int(mantissa * 2**53)}p{exponent - 53:+d}"
+        exponent = max(math.frexp(value)[1] - 53, -1074) if value else -1074
+        return f"{sign}{int(math.ldexp(value, -exponent))}p{exponent:+d}"
     return sign + _shorter(value, "e" if form == "g" else "E", precision)
+
+
+def parse_float(text: str) -> float:
+    """A float as strconv.ParseFloat reads it. Raises ValueError: "invalid syntax" or "value out of range"."""
+    sign = -1 if text[:1] == "-" else 1
+    word = _WORDS.get((text[1:] if text[:1] in ("+", "-") else text).lower())
+    if word is not None and (math.isinf(word) or text.lower() == "nan"):
+        return sign * word
+    try:
+        if _HEXADECIMAL.match(text):
+            return float.fromhex(text.replace("_", ""))
+    except OverflowError:
+        raise ValueError("value out of range") from None
+    if not _DECIMAL.match(text):
+        raise ValueError("invalid syntax")
+    value = float(text.replace("_", ""))
+    if math.isinf(value):
+        raise ValueError("value out of range")
+    return value
 
 
 def shortest(value: float) -> str:

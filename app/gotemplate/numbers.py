@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from app.gotemplate.floats import parse_float
 from app.gotemplate.quoting import character_of, quoted
 
 _INTEGER = re.compile(
@@ -12,10 +13,6 @@ _INTEGER = re.compile(
     r"|0(?P<old>(?:_?[0-7])+)|(?P<dec>0|[1-9](?:_?[0-9])*))\Z"
 )
 _BASES = {"hex": 16, "bin": 2, "oct": 8, "old": 8, "dec": 10}
-# ParseFloat takes underscores only with base prefixes, which is to say: in hexadecimal ones
-_FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
-_HEX_FLOAT = re.compile(r"[+-]?0[xX]_?(?:[0-9a-fA-F](?:_?[0-9a-fA-F])*\.?(?:[0-9a-fA-F](?:_?[0-9a-fA-F])*)?"
-                        r"|\.[0-9a-fA-F](?:_?[0-9a-fA-F])*)[pP][+-]?[0-9]+\Z")  # fmt: skip
 _LEAST, _MOST, _MOST_UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
 
 
@@ -38,10 +35,10 @@ def literal_of(text: str, kind: str) -> Literal:
         split = max(text.rfind("+"), text.rfind("-"))
         if text[split - 1] in "eEpP":
             split = max(text.rfind("+", 0, split), text.rfind("-", 0, split))
-        return _complex(complex(_float(text[:split]), _float(text[split:-1])))
+        return _complex(complex(parse_float(text[:split]), parse_float(text[split:-1])))
     if text.endswith("i"):
         try:
-            return _complex(complex(0, _float(text[:-1])))
+            return _complex(complex(0, parse_float(text[:-1])))
         except ValueError:
             raise ValueError(f"illegal number syntax: {quoted(text)}") from None
     integer = _integer(text)
@@ -49,19 +46,19 @@ def literal_of(text: str, kind: str) -> Literal:
         signed = integer if integer <= _MOST else None
         unsigned = integer if integer == 0 or (integer > 0 and text[0] not in "+-") else None
         return _real(text, signed, unsigned)
-    return _from_float(text)
+    return _fromparse_float(text)
 
 
 def _real(text: str, signed: int | None, unsigned: int | None) -> Literal:
     if signed is None and unsigned is None:
-        return _from_float(text)
+        return _fromparse_float(text)
     return Literal(signed, unsigned, float(signed if signed is not None else unsigned or 0))
 
 
-def _from_float(text: str) -> Literal:
+def _fromparse_float(text: str) -> Literal:
     try:
-        value = _float(text)
-    except (ValueError, OverflowError):
+        value = parse_float(text)
+    except ValueError:
         raise ValueError(f"illegal number syntax: {quoted(text)}") from None
     if not any(sign in text for sign in ".eEpP"):
         raise ValueError(f"integer overflow: {quoted(text)}")
@@ -90,14 +87,3 @@ def _integer(text: str) -> int | None:
             value = int(match[name].replace("_", ""), base)
             return -value if match["sign"] == "-" else value
     return None
-
-
-def _float(text: str) -> float:
-    if _HEX_FLOAT.match(text):
-        return float.fromhex(text.replace("_", ""))
-    if not _FLOAT.match(text):
-        raise ValueError("invalid syntax")
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise OverflowError("value out of range")
-    return value

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Container
 
-from app.gotemplate.errors import TemplateError
+from app.gotemplate.errors import TemplateSyntaxError
 from app.gotemplate.lexer import Token, tokens_of
 from app.gotemplate.numbers import literal_of
 from app.gotemplate.quoting import quoted, unquoted
@@ -54,7 +56,7 @@ _OPERANDS = frozenset(
 
 
 def parse(name: str, text: str, functions: Container[str]) -> dict[str, Template]:
-    """All templates a text defines by name; the text itself has `name`. Raises TemplateError.
+    """All templates a text defines by name; the text itself has `name`. Raises TemplateSyntaxError.
 
     `functions`: the names that may be called; "break" or "continue" among them are functions then.
     """
@@ -83,6 +85,7 @@ class _Parser:
         self._tokens = tokens_of(
             text, break_is_function="break" in functions, continue_is_function="continue" in functions
         )
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
         self._at = 0
         self._seen = -1
         self._action_line = 0
@@ -114,13 +117,13 @@ class _Parser:
         return token
 
     def _line(self, token: Token) -> int:
-        return self._text.count("\n", 0, token.pos) + 1
+        return bisect_left(self._line_ends, token.pos) + 1
 
-    def _error(self, message: str) -> TemplateError:
+    def _error(self, message: str) -> TemplateSyntaxError:
         line = self._line(self._tokens[self._seen]) if self._seen >= 0 else 0
-        return TemplateError(f"template: {self._name}:{line}: {message}")
+        return TemplateSyntaxError(f"template: {self._name}:{line}: {message}")
 
-    def _unexpected(self, token: Token, context: str) -> TemplateError:
+    def _unexpected(self, token: Token, context: str) -> TemplateSyntaxError:
         if token.kind == "error":
             extra = ""
             if self._action_line not in (0, self._line(token)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from calendar import monthrange
+from calendar import isleap, monthrange
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
@@ -29,7 +29,6 @@ _OFFSETS = {
 _RANGES = {"01": ("month", 1, 12), "1": ("month", 1, 12), "15": ("hour", 0, 23), "03": ("hour", 0, 12),
            "3": ("hour", 0, 12), "04": ("minute", 0, 59), "4": ("minute", 0, 59), "05": ("second", 0, 59),
            "5": ("second", 0, 59), "02": ("day", 0, 99), "2": ("day", 0, 99), "_2": ("day", 0, 99)}  # fmt: skip
-_CUMULATIVE_YEAR_DAYS = 366
 
 
 @dataclass(slots=True)
@@ -44,6 +43,7 @@ class _Found:
     nanosecond: int = 0
     afternoon: bool | None = None
     zone: tzinfo = field(default=UTC)
+    zone_is_a_name: bool = False
 
 
 class _Mismatch(Exception):
@@ -202,7 +202,7 @@ def _zone_name(found: _Found, rest: str) -> str:
         raise _Mismatch
     name = match[0]
     hours = int(name[3:]) if name.startswith("GMT") and len(name) > 3 else 0
-    found.zone = timezone(timedelta(hours=hours), name)
+    found.zone, found.zone_is_a_name = timezone(timedelta(hours=hours), name), True
     return rest[match.end() :]
 
 
@@ -216,13 +216,15 @@ def _time(found: _Found, text: str) -> Time:
     shift = 400 if found.year == 0 else 0
     year = found.year + shift
     if found.year_day is not None:
-        if not 1 <= found.year_day <= _CUMULATIVE_YEAR_DAYS:
+        if not 1 <= found.year_day <= 365 + isleap(year):
             raise ValueError(f"parsing time {quoted(text)}: day-of-year out of range")
         day = datetime(year, 1, 1) + timedelta(days=found.year_day - 1)
     elif not 1 <= found.day <= monthrange(year, found.month)[1]:
         raise ValueError(f"parsing time {quoted(text)}: day out of range")
     else:
         day = datetime(year, found.month, found.day)
-    local = day.replace(hour=hour, minute=found.minute, second=found.second, tzinfo=found.zone)
+    # of a zone that has but a name Go does not know how far it is: the clock is then that of UTC
+    clock = UTC if found.zone_is_a_name else found.zone
+    local = day.replace(hour=hour, minute=found.minute, second=found.second, tzinfo=clock)
     unshifted = Time.of(local).unix_ns - shift // 400 * 146097 * 86400 * _SECOND
     return Time(unshifted + found.nanosecond, found.zone)

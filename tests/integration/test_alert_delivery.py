@@ -14,6 +14,9 @@ import pytest
 from alerting.config import load_alertmanager
 from alerting.manager.manager import AlertManager
 from alerting.notify.build import build_notifiers
+from alerting.slack.extras import Look
+from alerting.slack.pace import Pacer
+from alerting.slack.room import SlackRoom
 from app.alert import Alert
 from app.labels import labels_from
 from app.store.client import Pool
@@ -48,7 +51,9 @@ async def config_file(slack: SlackStandin, tmp_path: Path) -> Path:
 def build(path: Path, pool: Pool) -> AlertManager:
     """A manager, as the service builds it."""
     config = load_alertmanager(path)
-    return AlertManager(config, StateStore(pool), build_notifiers(config, external_url=URL), external_url=URL)
+    room = SlackRoom(Look(URL), pacer=lambda: Pacer(0))
+    notifiers = build_notifiers(config, external_url=URL, slack=room)
+    return AlertManager(config, StateStore(pool), notifiers, external_url=URL)
 
 
 def burning(slo: str = "checkout") -> Alert:
@@ -77,7 +82,7 @@ async def test_from_alert_to_resolved(config_file: Path, slack: SlackStandin, em
     await manager.stop()
     assert "checkout (shop)" in render_plain(first.payload)
     assert "20× (threshold 14.4×)" in render_plain(first.payload)
-    assert "🟢 Resolved" in render_plain(second.payload)
+    assert "✅ Resolved" in render_plain(second.payload)
     assert not slack.refusals
 
 
@@ -109,7 +114,7 @@ async def test_a_restart_neither_doubles_nor_loses(
     await manager.put_alerts([burning("other")])
     messages = await slack.wait_for(3)
     await manager.stop()
-    assert [render_plain(m.payload).split(": ", 1)[0][2:] for m in messages] == ["Firing", "Resolved", "Firing"]
+    assert [render_plain(m.payload)[0] for m in messages] == ["🔴", "✅", "🔴"]
 
 
 async def _leave(manager: AlertManager, how: str) -> None:

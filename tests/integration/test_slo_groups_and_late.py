@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import numpy as np
 import pytest
@@ -100,6 +101,50 @@ async def test_late_samples_are_counted_whenever_they_come(world: World, ago: in
         # 100 of 1,500 requests are bad now, and the slice is good
         assert after["shop-sliced"][0] == before["shop-sliced"][0] - 1
     await engine.stop()
+
+
+async def test_only_what_late_samples_touch_is_counted_again(world: World) -> None:
+    """One days late, one hours late and one minutes late cost the hours they lie in, not all that is between."""
+    engine = world.engine(slo(period=Rolling(3 * DAY), alerts=(PAGE,)))
+    await engine.cycle()
+    world.counted.asked.clear()
+    late = (NOW - 2 * DAY, NOW - 30 * HOUR, NOW - 3 * HOUR, NOW - 8 * MINUTE)
+    for at_ms in late:
+        world.counted.minutes[at_ms] = (20, 1100)
+        written(world, at_ms)
+    await passed(world, engine, MINUTE)
+    assert (await totals(engine))["shop-availability"] == 3 * 1440 * 100 + 4 * 1000
+    asked = [(start, end) for _, start, end in world.counted.asked]
+    for at_ms in late:
+        assert sum(start < at_ms <= end for start, end in asked) == 1
+    assert sum(end - start for start, end in asked) <= 4 * HOUR + 30 * MINUTE
+    # the sample of minutes ago is counted with the newest intervals, not by one more query
+    assert len(asked) == 4
+    world.counted.asked.clear()
+    await passed(world, engine, MINUTE)
+    assert [(start, end) for _, start, end in world.counted.asked] == [(NOW - 4 * MINUTE, NOW + 2 * MINUTE)]
+    await engine.stop()
+
+
+async def test_late_samples_of_what_is_not_taken_up_yet_are_counted_once_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart the newest day is there at once; a sample of the days before that comes late waits for them."""
+    spec = slo(period=Rolling(3 * DAY), alerts=(PAGE,))
+    first = world.engine(spec)
+    await first.cycle()
+    await first.stop()
+    second = world.engine(spec)
+    monkeypatch.setattr(second, "fill_once", AsyncMock(return_value=False))
+    await second.cycle()
+    world.counted.minutes[NOW - 60 * HOUR] = (20, 1100)
+    written(world, NOW - 60 * HOUR)
+    await passed(world, second, MINUTE)
+    monkeypatch.undo()
+    for _ in range(2):
+        await passed(world, second, MINUTE)
+    assert (await totals(second))["shop-availability"] == 3 * 1440 * 100 + 1000
+    await second.stop()
 
 
 async def test_what_came_before_the_first_cycle_of_a_process_is_counted(world: World) -> None:

@@ -82,6 +82,31 @@ async def test_one_that_failed_for_hours_has_all_its_counts_afterwards(
     await engine.stop()
 
 
+async def test_slos_that_fail_at_different_hours_keep_their_figures(world: World) -> None:
+    """The windows of each are those of when it failed, the others go on; old hours are in memory of few of them."""
+    slis = [EventsSli(Query(f"s{n}"), Query(" ".join(f"t{m}" for m in range(n, 6)))) for n in range(6)]
+    specs = [slo(sli, name=f"slo-{n}", period=Rolling(7 * DAY)) for n, sli in enumerate(slis)]
+    engine = world.engine(*specs)
+    await engine.cycle()
+    frozen: dict[str, list[tuple[int, float, float, float]]] = {}
+    for n in range(5):
+        before = await engine.statuses()
+        # from now on those with t{n} in a query cannot be counted: the first, then two, then three
+        world.counted.broken = f"t{n}"
+        frozen.setdefault(f"slo-{n}", figures(before[n])[1:])
+        await passed(world, engine, 11 * HOUR + 7 * MINUTE)
+        statuses = await engine.statuses()
+        assert [bool(status.error) for status in statuses] == [m <= n for m in range(6)]
+        assert all(figures(status)[1:] == frozen[status.spec.name] for status in statuses[: n + 1])
+        assert all(whole(status) for status in statuses[n + 1 :])
+    ledger = engine._tallies.ledger
+    assert sum(len(edge.lanes) for edge in ledger._edges.values()) <= 6 * len(specs[0].windows_ms)
+    world.counted.broken = ""
+    await passed(world, engine, MINUTE)
+    assert all(whole(status) for status in await engine.statuses())
+    await engine.stop()
+
+
 async def test_one_that_fails_for_longer_than_anybody_looks_back_stops_no_other(world: World) -> None:
     """Its counts lie before all that is kept in memory; the others are judged on."""
     short = replace(PAGE, conditions=PAGE.conditions[:1])

@@ -315,7 +315,7 @@ async def test_inhibited_alerts_stay_unsent() -> None:
     await world.turn(60)
     assert sorted(firing for _, firing, _ in world.team.told) == [["O"], ["P"]]
     ticket = next(k.alert for k in world.manager.alerts() if k.alert.name == "T")
-    assert world.manager.inhibited_by(ticket) == [alert("P", slo="x", sev="page").fingerprint]
+    assert list(world.manager.status_of(ticket).inhibited_by) == [alert("P", slo="x", sev="page").fingerprint]
     await world.put(alert("P", 0, 60, slo="x", sev="page"))
     await world.turn(60)
     assert (120, ["T"], []) in world.team.told

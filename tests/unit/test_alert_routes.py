@@ -54,12 +54,16 @@ def test_receivers(labels: dict[str, str], receivers: list[str]) -> None:
     [
         ({"severity": "info", "x": "1"}, {"alertname": "A"}, '{}/{severity="info"}'),
         ({"severity": "page", "x": "1"}, {"alertname": "A", "severity": "page", "x": "1"}, '{}/{severity="page"}'),
-        ({"severity": "page", "team": "db"}, {}, '{}/{severity="page"}/{team="db"}'),
+        (
+            {"severity": "page", "team": "db"},
+            {"alertname": "A", "severity": "page", "team": "db"},
+            '{}/{severity="page"}/{team="db"}',
+        ),
     ],
     ids=str,
 )
 def test_groups(labels: dict[str, str], grouped: dict[str, str], key: str) -> None:
-    """group_by is inherited, `...` is every label, an empty list is none; the key is Alertmanager's."""
+    """group_by is inherited, `...` is every label, an empty list inherits too; the key is Alertmanager's."""
     node = build_routes(config_of(TREE).route).match(labels)[0]
     assert node.group_labels(labels_from({"alertname": "A", **labels})) == labels_from(grouped)
     assert node.key == key

@@ -13,10 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerting.manager.state import decode_alert, encode_alert
-from alerting.notify.base import Notification
-from alerting.notify.mrkdwn import code, escaped, link, units
-from alerting.notify.slack_message import GREEN, MAX_ALERTS_SHOWN, ORANGE, RED, slack_message
+from alerting.notify.base import Acknowledgement, Notification, SuppressedAlert
+from alerting.notify.rendering import Renderer
 from alerting.receivers import SlackConfig
+from alerting.slack.chart import alt_text, draw
+from alerting.slack.extras import NOTHING, BurnDown, Extras, Grafana, Look, Offender, Picture
+from alerting.slack.message import BLUE, GREEN, GREY, MAX_LINES, ORANGE, RED
+from alerting.slack.mrkdwn import code, escaped, link, units
+from alerting.slack.room import SlackRoom
+from alerting.slack.state import GroupState
+from alerting.slack.thread import Told, replies
+from alerting.slack.words import Words
+from alerting.templates.alertmanager import AlertTemplates
 from app.alert import Alert
 from app.labels import Labels, labels_from
 from tests.alert_world import START, alert
@@ -52,10 +60,22 @@ def notification(*alerts: Alert, group_labels: Labels = ()) -> Notification:
     return Notification("{}:{}", group_labels, "team", alerts, NOW, 3_600_000, NOW + timedelta(minutes=5))
 
 
-def message(*alerts: Alert, config: SlackConfig | None = None) -> dict[str, Any]:
+LOOK = Look(
+    "http://watchhouse.example/", Grafana("https://grafana.example.com"), frozenset({"acknowledge", "silence", "logs"})
+)
+RENDERER = Renderer(AlertTemplates(), "http://watchhouse.example")
+
+
+def words(config: SlackConfig | None = None) -> Words:
+    """What makes the messages of an entry."""
+    return Words(config or SlackConfig(), RENDERER, SlackRoom(LOOK))
+
+
+def message(*alerts: Alert, config: SlackConfig | None = None, extras: Extras = NOTHING, **more: Any) -> dict[str, Any]:
     """The message for some alerts, which the stand-in takes."""
-    payload = slack_message(notification(*alerts), config or SlackConfig(), "http://watchhouse.example/")
-    check_payload(orjson.loads(orjson.dumps(payload)))
+    told = replace(notification(*alerts), **more)
+    payload = words(config).payload(told, extras, group="0123456789abcdef01234567")
+    check_payload(orjson.loads(orjson.dumps(payload)), known_file=lambda name: name == "F1")
     return payload
 
 
@@ -63,8 +83,8 @@ NUMBERS = [
     "15.2× (threshold 14.4×)",
     "120× (threshold 14.4×)",
     "63.1 %",
-    "2d4h at this rate",
-    "99.9 %",
+    "in 2d4h",
+    "2026-03-03 17:48 UTC",
     "2026-03-01 12:00:00 UTC",
 ]
 
@@ -73,12 +93,11 @@ def test_a_burning_slo_shows_its_numbers() -> None:
     """The blocks and the plain text both name the SLO, both burn rates beside the threshold, the budget, and when."""
     payload = message(slo_alert(facts=FACTS))
     for shown in (render_plain(payload), payload["text"]):
-        assert [
-            number for number in ["checkout-availability (shop)", "1h", "5m", *NUMBERS] if number not in shown
-        ] == []
+        wanted = ["checkout-availability (shop)", "1h", "5m", *NUMBERS]
+        assert [number for number in wanted if number not in shown] == []
+    assert "objective 99.9 %" in render_plain(payload)
     assert "checkouts < 1s & fine" in render_plain(payload)
-    assert "region=eu" in render_plain(payload)
-    assert "sloth_id" not in render_plain(payload)
+    assert "sloth_id=" not in payload["text"]
     assert payload["attachments"][0]["color"] == RED
 
 
@@ -94,8 +113,8 @@ def test_a_resolved_slo_shows_since_when_until_when_and_the_budget() -> None:
     """A resolved message is green and has both times, the length, and the budget left."""
     payload = message(slo_alert(facts=FACTS, ends_at=START + timedelta(minutes=30)))
     shown = render_plain(payload)
-    assert "🟢 Resolved: checkout-availability (shop)" in shown
-    assert "From 2026-03-01 12:00:00 UTC until 2026-03-01 12:30:00 UTC (30m)" in shown
+    assert "✅ Resolved: checkout-availability (shop)" in shown
+    assert "Resolved after 30m · from 2026-03-01 12:00:00 UTC until 2026-03-01 12:30:00 UTC" in shown
     assert "Budget left: 63.1 %" in shown
     assert payload["attachments"][0]["color"] == GREEN
 
@@ -104,7 +123,7 @@ def test_an_overspent_budget_says_so() -> None:
     """A negative budget is shown as it is."""
     shown = render_plain(message(slo_alert(facts=FACTS | {"budget_left": -0.25})))
     assert "Budget left: -25 %" in shown
-    assert "already spent" in shown
+    assert "all of it is spent" in shown
 
 
 def test_a_budget_that_is_nearly_used_says_how_much_is_left() -> None:
@@ -122,7 +141,7 @@ def test_a_budget_that_is_nearly_used_says_how_much_is_left() -> None:
     assert "Alerts when: 90 % of the budget is used" in shown
     assert "Budget left: 8 % (1,234 events, 3.5 min)" in shown
     assert "Burn rate over" not in shown
-    assert "at today's rate" in shown
+    assert "Gone at today's rate" in shown
     over = render_plain(message(slo_alert(facts=facts, ends_at=START + timedelta(minutes=30))))
     assert "has more of its error budget left again" in over
 
@@ -183,11 +202,73 @@ def test_a_plain_alert_shows_its_annotations_and_labels() -> None:
 
 def test_the_rest_is_counted() -> None:
     """Of many alerts some are shown, firing ones first, and the others counted."""
-    many = [alert(f"A{i}", slo=str(i)) for i in range(12)] + [alert("R", 0, 60, slo=str(i)) for i in range(3)]
-    shown = render_plain(message(*many))
-    assert sum(f"A{i} " in shown or f"A{i}\n" in shown for i in range(12)) == MAX_ALERTS_SHOWN
-    assert "and 4 more firing, 3 more resolved" in shown
-    assert "(12 firing, 3 resolved)" in shown
+    many = [alert("A", pod=f"p{i:02}") for i in range(20)] + [alert("A", 0, 60, pod=f"r{i}") for i in range(3)]
+    payload = message(*many)
+    shown = render_plain(payload)
+    assert sum(f"pod=p{i:02}" in shown for i in range(20)) == MAX_LINES
+    assert f"and {20 - MAX_LINES} more firing, 3 more resolved" in shown
+    assert "20 × A" in shown
+    assert "20 firing, 3 resolved" in shown
+    assert "and 14 more firing, 3 more resolved" in payload["text"]
+
+
+def test_the_state_shows_in_header_and_colour() -> None:
+    """Acknowledged and silenced groups look otherwise, say by whom, and have no button for what is done already."""
+    page = slo_alert(facts=FACTS)
+    silenced = SuppressedAlert(page, "silence", ("1",), NOW + timedelta(hours=1), "Kim", "we <know>")
+    acknowledged = Acknowledgement(page.fingerprint, "Kim", NOW)
+    firing = message(page)
+    looked_after = message(page, acknowledged=(acknowledged,))
+    quiet = message(suppressed=(silenced,))
+    assert [m["attachments"][0]["color"] for m in (firing, looked_after, quiet)] == [RED, BLUE, GREY]
+    assert [render_plain(m)[0] for m in (firing, looked_after, quiet)] == ["🔴", "👀", "🔕"]
+    assert "Acknowledged by Kim" in render_plain(looked_after)
+    assert "Silenced by Kim until 2026-03-01 14:00:00 UTC: we <know>" in render_plain(quiet)
+    buttons = [[b["action_id"] for b in actions(m)] for m in (firing, looked_after, quiet)]
+    silences = [f"watchhouse_silence_{length}" for length in ("1h", "4h", "1d")]
+    assert buttons == [
+        ["watchhouse_ack", *silences, "watchhouse_logs"], [*silences, "watchhouse_logs"], ["watchhouse_logs"],
+    ]  # fmt: skip
+    assert actions(message(slo_alert(facts=FACTS, ends_at=START))) == []
+
+
+def actions(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """The buttons of a message."""
+    return [
+        b
+        for block in payload["attachments"][0]["blocks"]
+        for b in block.get("elements", [])
+        if block["type"] == "actions"
+    ]
+
+
+def test_offenders_chart_and_grafana() -> None:
+    """What stands out, the picture with its words, and Explore with the SLO's burn rate since before it began."""
+    extras = Extras({"shop-checkout": [Offender("route", "/p<ay>", 900, 0.9, 0.3)]}, Picture("it falls", file="F1"))
+    shown = render_plain(message(slo_alert(facts=FACTS), extras=extras))
+    assert "route=/p<ay>  90 % of the bad ones (900), of all events 30 %" in shown
+    assert "(it falls)" in shown
+    assert "https://grafana.example.com/explore?schemaVersion=1&panes=%7B" in shown
+    assert "slo%3Acurrent_burn_rate%3Aratio%7Bsloth_id%3D%5C%22shop-checkout%5C%22%7D" in shown
+
+
+def test_a_chart_is_a_small_picture_with_words() -> None:
+    """Whatever the budget did, the chart is a PNG of moderate size, and its words say what it shows."""
+    day = [START + timedelta(hours=hour) for hour in range(24)]
+    cases = {
+        "falls": BurnDown("a$b_{x}", 99.9, day, [1 - hour / 30 for hour in range(24)], NOW + timedelta(days=2), START),
+        "spent": BurnDown("x", 99.0, day, [-hour / 10 for hour in range(24)]),
+        "unknown": BurnDown("y" * 300, 50.0, day, [math.nan] * 24),
+        "one": BurnDown("z", 99.0, day[:1], [0.5], day[0]),
+    }
+    for burn_down in cases.values():
+        png = draw(burn_down)
+        assert png.startswith(b"\x89PNG")
+        assert 2_000 < len(png) < 60_000
+    assert alt_text(cases["falls"]).endswith(
+        "over 23h: from 100 % to 23.3 % left, gone at Mar 3, 13:00 UTC at this rate"
+    )
+    assert "nothing is known" in alt_text(cases["unknown"])
 
 
 def test_labels_that_differ_are_shown() -> None:
@@ -209,28 +290,24 @@ def test_markup_of_alerts_is_harmless() -> None:
     assert not any(bad in text for bad in ("<!channel", "<!here", "<@U1", "<http://evil", "javascript"))
 
 
-def test_plain_texts_of_the_configuration_are_used_and_templates_are_not() -> None:
-    """A fixed title replaces ours; one with a template does not; the numbers stay in either case."""
+def test_what_is_no_text_of_its_own_stands_in_our_message() -> None:
+    """Pretext, footer and colour are the user's, templates filled in; the numbers stay."""
     config = SlackConfig(
-        title="The shop burns",
-        pretext="*Look*",
-        text="{{ .CommonLabels }}",
-        footer="on call: Kim",
-        color="danger",
-        channel="#alerts",
-        fields=({"title": "Team", "value": "shop"},),  # as a file gives it
+        pretext="*Look* <!here>",
+        footer="on call: {{ .CommonLabels.region }}",
+        color='{{ if eq .Status "firing" }}danger{{ end }}',
+        channel="#alerts-{{ .CommonLabels.region }}",
     )
     payload = message(slo_alert(facts=FACTS), config=config)
     shown = render_plain(payload)
-    assert "The shop burns" in shown
-    assert "Team: shop" in shown
-    assert "on call: Kim" in shown
-    assert "{{" not in shown
+    assert "<!here>" in payload["blocks"][1]["text"]["text"]
+    assert "on call: eu" in shown
     assert "15.2×" in shown
-    assert (payload["channel"], payload["attachments"][0]["color"]) == ("#alerts", "danger")
+    assert (payload["channel"], payload["attachments"][0]["color"]) == ("#alerts-eu", "danger")
 
 
 TEXTS = st.text(max_size=40) | st.sampled_from(["&" * 4000, "<>" * 2000, "😀" * 3000, "a" * 5000, "\x00\n \t", "`*_~|"])
+SOME = TEXTS.filter(bool)
 PAIRS = st.dictionaries(TEXTS.filter(bool), TEXTS, max_size=6).map(labels_from)
 NUMBER = st.none() | st.floats() | st.integers() | st.text(max_size=3)
 SLO_FACTS = st.fixed_dictionaries(
@@ -249,22 +326,53 @@ ALERTS = st.builds(
     ),
     PAIRS, PAIRS, URLS, URLS, st.just({}) | SLO_FACTS, st.integers(-60, 50), st.booleans(),
 )  # fmt: skip
-CONFIGS = st.builds(
-    SlackConfig,
-    title=TEXTS, pretext=TEXTS, text=TEXTS, message_text=TEXTS, footer=TEXTS, fallback=TEXTS, color=TEXTS,
-    title_link=URLS,
-    fields=st.lists(st.fixed_dictionaries({"title": TEXTS, "value": TEXTS}), max_size=12),
-    actions=st.lists(st.fixed_dictionaries({"type": st.just("button"), "text": TEXTS, "url": URLS.filter(bool)})),
-)  # fmt: skip
+CONFIGS = st.builds(SlackConfig, pretext=TEXTS, message_text=TEXTS, footer=TEXTS, color=TEXTS)
+OFFENDERS = st.lists(
+    st.builds(Offender, TEXTS, TEXTS, st.floats(0, 1e12), st.floats(0, 1), st.none() | st.floats(0, 1))
+)
+LOOKS = st.sampled_from([LOOK, Look()])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(st.lists(ALERTS, min_size=1, max_size=10), st.just(SlackConfig()) | CONFIGS, PAIRS)
-def test_any_alerts_make_a_message_slack_takes(alerts: list[Alert], config: SlackConfig, group: Labels) -> None:
-    """Whatever alerts and texts hold, the stand-in takes the message, and its fallback text is short."""
-    payload = slack_message(notification(*alerts, group_labels=group), config, "http://watchhouse.example")
-    check_payload(orjson.loads(orjson.dumps(payload)))
-    assert 0 < units(payload["text"]) <= 3000
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    st.lists(ALERTS, min_size=1, max_size=16),
+    st.just(SlackConfig()) | CONFIGS,
+    PAIRS,
+    OFFENDERS,
+    TEXTS,
+    st.data(),
+    LOOKS,
+)
+def test_any_alerts_make_a_message_slack_takes(
+    alerts: list[Alert],
+    config: SlackConfig,
+    group: Labels,
+    offenders: list[Offender],
+    words_of_people: str,
+    data: st.DataObject,
+    look: Look,
+) -> None:
+    """Whatever alerts, people and texts say, the stand-in takes the message and each reply, and the text is short."""
+    quiet = data.draw(st.integers(0, len(alerts)))
+    suppressed = tuple(
+        SuppressedAlert(one, "silence", ("1",), NOW, words_of_people, words_of_people) for one in alerts[:quiet]
+    )
+    told = replace(
+        notification(*alerts[quiet:], group_labels=group),
+        suppressed=suppressed,
+        acknowledged=tuple(Acknowledgement(one.fingerprint, words_of_people, NOW) for one in alerts[::2]),
+    )
+    slos = {dict(one.labels).get("sloth_id", ""): offenders for one in alerts}
+    made = Words(config, RENDERER, SlackRoom(look))
+    payload = made.payload(told, Extras(slos, Picture(words_of_people, file="F1")), group="0123456789abcdef01234567")
+    check_payload(orjson.loads(orjson.dumps(payload)), known_file=lambda name: name == "F1")
+    assert 0 < units(payload["text"]) <= 3500
+    check_payload(made.plain(told))
+    state = GroupState.of(told)
+    before = Told("C1", "1.0", "firing", frozenset(one.fingerprint for one in alerts[1::2]), frozenset())
+    for reply in replies(before, state, pings=True):
+        check_payload({"text": reply.text})
+        assert units(reply.text) <= 4000
 
 
 @given(TEXTS, st.integers(2, 60))

@@ -144,7 +144,7 @@ def test_an_alert_says_what_sloths_would() -> None:
     }
     assert dict(found.annotations) == {
         "title": "own {{$labels.x}}",
-        "summary": "shop availability SLO error budget burn rate is too fast.",
+        "summary": "shop availability SLO error budget burn rate is over expected.",
     }
     assert found.facts == {
         "slo": "availability",

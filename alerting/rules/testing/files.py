@@ -122,7 +122,7 @@ class TestFile(GoModel):
 
 def load_test_file(path: Path) -> TestFile:
     """A file of unit tests. Raises ConfigError with every mistake."""
-    return load_model(path, TestFile, texts=True)
+    return load_model(path, TestFile, as_written=True)
 
 
 def rule_files(path: Path, tests: TestFile) -> tuple[list[Path], list[str]]:

@@ -1,0 +1,113 @@
+"""A notification's texts: a receiver's templates with its data."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import SecretStr
+
+from alerting.notify.base import Notification, NotifyError
+from alerting.templates.alertmanager import AlertTemplates
+from alerting.templates.data import template_data
+from alerting.templates.values import KV, Data
+from app.gotemplate import TemplateError
+from app.yamlfile import value_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """The templates of a configuration, and the address of this service that they may name."""
+
+    templates: AlertTemplates
+    external_url: str
+
+    def of(self, notification: Notification) -> Rendering:
+        """Texts of one notification. Raises NotifyError when a label of the route cannot be expanded."""
+        data = template_data(notification, external_url=self.external_url)
+        if data.route_labels:
+            rendering = Rendering(self.templates, notification, replace(data, notification_reason="unknown"))
+            expanded = {name: rendering.text(f'{{{{ routeLabels "{name}" }}}}') for name in data.route_labels}
+            data = replace(data, route_labels=KV(expanded), route_labels_rendered=True)
+        return Rendering(self.templates, notification, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """Expands templates for one notification. What cannot be expanded will not be at the next try either."""
+
+    templates: AlertTemplates
+    notification: Notification
+    data: Data
+
+    def text(self, template: str) -> str:
+        """A text. Raises NotifyError."""
+        return self._expanded(self.templates.text, template)
+
+    def html(self, template: str) -> str:
+        """HTML, with what is put in escaped. Raises NotifyError."""
+        return self._expanded(self.templates.html, template)
+
+    def secret(self, template: SecretStr | str) -> str:
+        """A text that is a credential: an error says nothing of it. Raises NotifyError."""
+        plain = template if isinstance(template, str) else template.get_secret_value()
+        try:
+            return self.templates.text(plain, self.data)
+        except TemplateError:
+            raise NotifyError("the template of a secret cannot be expanded", "misconfigured", retry=False) from None
+
+    def deep(self, value: Any) -> Any:
+        """A value with all its texts expanded, each then taken for what it is as YAML: `{{ len .Alerts }}` is a number.
+
+        Keys that are no texts are left out. Raises NotifyError.
+        """
+        if isinstance(value, str):
+            return _as_value(self.text(value))
+        if isinstance(value, list):
+            return [self.deep(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.deep(item) for key, item in value.items() if isinstance(key, str)}
+        return value
+
+    def short(self, template: str, limit: int, what: str) -> str:
+        """A text of at most `limit` characters; a longer one ends in `…`, and that is logged. Raises NotifyError."""
+        text = self.text(template)
+        if len(text) <= limit:
+            return text
+        log.warning("%s of %s is cut to %d characters", what, self.notification.group_key, limit)
+        return f"{text[: limit - 1]}…"
+
+    def _expanded(self, expand: Callable[[str, object], str], template: str) -> str:
+        try:
+            return expand(template, self.data)
+        except TemplateError as error:
+            raise NotifyError(str(error), "misconfigured", retry=False) from None
+
+
+def _as_value(text: str) -> Any:
+    try:
+        found = value_of(text)
+    except ValueError:
+        return text
+    return text if isinstance(found, str) else _with_text_keys(found)
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_text_keys(item) for key, item in value.items() if isinstance(key, str)}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def key_hash(group_key: str) -> str:
+    """A group's key as one that any receiver takes: 64 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(group_key.encode()).hexdigest()
+
+
+def given(members: dict[str, Any]) -> dict[str, Any]:
+    """The members that are not empty: Go's omitempty."""
+    return {name: value for name, value in members.items() if value not in ("", None, [], {})}

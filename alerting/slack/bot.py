@@ -1,0 +1,230 @@
+"""Slack with a bot's token: one message a group, changed in place, and a thread that says what happened."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from alerting.notify.base import Notification, NotifyError
+from alerting.slack.api import SlackApi
+from alerting.slack.chart import alt_text
+from alerting.slack.errors import SlackError
+from alerting.slack.extras import Extras, Picture
+from alerting.slack.ids import group_id
+from alerting.slack.lookup import GROUP_EVENT, REPLY_EVENT, Lookup
+from alerting.slack.room import SlackRoom
+from alerting.slack.state import GroupState
+from alerting.slack.thread import Reply, Told, replies
+from alerting.slack.words import Words
+from app.telemetry import SLACK_PLAIN
+
+_DRAW_AGAIN_S = 300.0
+_MOST_FINGERPRINTS = 100
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What became of the attempts to tell one piece of news, until it is told whole."""
+
+    nonce: str
+    unseen: bool = False
+    """A post went out and its answer never came."""
+    told: Told | None = None
+    """The message stands; what is left are replies."""
+    said: set[str] = field(default_factory=set)
+
+
+class SlackBot:
+    """A `Notifier` and `Editor` for one `slack_configs` entry with a token."""
+
+    integration = "slack"
+
+    def __init__(self, key: str, words: Words, api: SlackApi, room: SlackRoom) -> None:
+        self.send_resolved = words.config.send_resolved
+        self._key = key
+        self._words = words
+        self._api = api
+        self._room = room
+        self._lookup = Lookup(api)
+        self._attempts: dict[str, _Attempt] = {}
+        self._met: set[str] = set()
+        """The messages this process changed: of another process's the thread may say more than is remembered."""
+
+    async def notify(self, notification: Notification) -> Mapping[str, str] | None:
+        """Posts the group's message, or changes it and says in its thread what happened. Raises NotifyError."""
+        return await self._reported(notification, pings=True)
+
+    async def update(self, notification: Notification) -> Mapping[str, str] | None:
+        """Changes the message and says why in its thread; shows nothing in the channel. Raises NotifyError."""
+        return await self._reported(notification, pings=False)
+
+    async def close(self) -> None:
+        """As `Notifier.close`."""
+        await self._api.close()
+
+    async def _reported(self, notification: Notification, *, pings: bool) -> Mapping[str, str] | None:
+        attempt = self._attempts.setdefault(notification.group_key, _Attempt(secrets.token_hex(8)))
+        try:
+            told = await self._tell(notification, attempt, pings)
+        except NotifyError as error:
+            if not error.retry:
+                self._room.troubles[self._key] = str(error)
+                self._attempts.pop(notification.group_key, None)
+            raise
+        self._attempts.pop(notification.group_key, None)
+        self._room.troubles.pop(self._key, None)
+        return told.memory() if told is not None else None
+
+    async def _tell(self, notification: Notification, attempt: _Attempt, pings: bool) -> Told | None:
+        state, before = GroupState.of(notification), Told.read(notification.memory)
+        if before is not None and before.state == "resolved" and state.state != "resolved":
+            # a new incident is a new message: an old one that changes calls nobody
+            before = None
+        if before is None and not pings:
+            return None
+        remembered = before is not None
+        if before is None:
+            before = await self._posted_before(notification, attempt)
+        if before is not None:
+            if not pings and before.says(state):
+                return before
+            try:
+                told = attempt.told or await self._change(notification, state, before)
+            except SlackError as error:
+                if error.kind != "gone":
+                    raise
+                if not pings:
+                    return replace(before, ts="")
+                return await self._post(notification, state, attempt)
+            await self._reply(replies(before, state, pings=pings, reminds=remembered), told, attempt, notification)
+            return told
+        return await self._post(notification, state, attempt)
+
+    async def _post(self, notification: Notification, state: GroupState, attempt: _Attempt) -> Told:
+        channel = self._words.channel(notification)
+        if not channel:
+            raise NotifyError("slack_configs has a token and no channel", "misconfigured", retry=False)
+        payload, told = await self._payload(notification, state, Told(channel, "", state.state))
+        payload["metadata"] = self._metadata(notification, state, attempt.nonce)
+        try:
+            answer = await self._send("chat.postMessage", payload, notification, channel, posts=True)
+        except NotifyError as error:
+            attempt.unseen = _may_have_come(error)
+            raise
+        self._lookup.learn(channel, str(answer.get("channel", "")))
+        told = replace(told, channel=str(answer.get("channel") or channel), ts=str(answer.get("ts", "")))
+        self._met.add(told.ts)
+        return told
+
+    async def _change(self, notification: Notification, state: GroupState, before: Told) -> Told:
+        payload, told = await self._payload(notification, state, before)
+        payload |= {"channel": before.channel, "ts": before.ts}
+        payload["metadata"] = self._metadata(notification, state, "")
+        for key in ("username", "icon_emoji", "icon_url", "link_names"):
+            # who a message is from cannot be changed, and chat.update refuses to try
+            payload.pop(key, None)
+        await self._send("chat.update", payload, notification, before.channel)
+        return told
+
+    async def _reply(self, news: list[Reply], told: Told, attempt: _Attempt, notification: Notification) -> None:
+        attempt.told = told
+        if news and told.ts not in self._met:
+            attempt.said |= await self._lookup.said(told.channel, told.ts)
+        self._met.add(told.ts)
+        for reply in news:
+            if reply.key in attempt.said:
+                continue
+            payload: dict[str, Any] = {
+                "channel": told.channel,
+                "thread_ts": told.ts,
+                "text": reply.text,
+                "metadata": {"event_type": REPLY_EVENT, "event_payload": {"key": reply.key}},
+            }
+            if reply.broadcast:
+                payload["reply_broadcast"] = True
+            try:
+                await self._send("chat.postMessage", payload, notification, told.channel, posts=True)
+            except NotifyError as error:
+                if _may_have_come(error):
+                    self._met.discard(told.ts)
+                raise
+            attempt.said.add(reply.key)
+
+    async def _send(
+        self, method: str, payload: dict[str, Any], notification: Notification, channel: str, *, posts: bool = False
+    ) -> dict[str, Any]:
+        most_s = max(1.0, (notification.deadline - notification.now).total_seconds())
+        try:
+            return await self._api.call(method, payload, channel=channel, posts=posts, most_s=most_s)
+        except SlackError as error:
+            if error.kind != "message" or not ("blocks" in payload or "attachments" in payload):
+                raise
+            kept = ("channel", "ts", "metadata", "username", "icon_emoji", "icon_url")
+            plain = {key: payload[key] for key in kept if key in payload} | {
+                "text": self._words.plain(notification)["text"],
+            }
+            if method == "chat.update":
+                plain |= {"blocks": [], "attachments": []}
+            answer = await self._api.call(method, plain, channel=channel, posts=posts, most_s=most_s)
+            SLACK_PLAIN.inc()
+            return answer
+
+    async def _payload(
+        self, notification: Notification, state: GroupState, before: Told
+    ) -> tuple[dict[str, Any], Told]:
+        group = group_id(notification.receiver, notification.group_key)
+        told = Told.of(state, before.channel, before.ts, file=before.file, drawn_at=before.drawn_at)
+        if self._words.own:
+            return self._words.payload(notification, group=group), told
+        now = self._room.clock()
+        draw = now - before.drawn_at > _DRAW_AGAIN_S or (state.state == "resolved") != (before.state == "resolved")
+        found = await self._room.find_out(state, draw=draw)
+        alt = "Error budget over time"
+        if found.burn_down is not None and (file := await self._upload(found.png, alt_text(found.burn_down))):
+            told, alt = replace(told, file=file, drawn_at=now), alt_text(found.burn_down)
+        picture = Picture(alt, file=told.file) if told.file else None
+        return self._words.payload(notification, Extras(found.offenders, picture), group=group), told
+
+    async def _upload(self, png: bytes, title: str) -> str:
+        """The id of the uploaded picture; "" when that fails, as the message has the same numbers in words."""
+        arguments = {"filename": "burn-down.png", "length": len(png), "alt_txt": title[:1000]}
+        try:
+            place = await self._api.call("files.getUploadURLExternal", arguments)
+            await self._api.upload(str(place["upload_url"]), png)
+            await self._api.call("files.completeUploadExternal", {"files": [{"id": place["file_id"], "title": title}]})
+        except (NotifyError, KeyError) as error:
+            self._room.troubles[f"{self._key} charts"] = str(error)
+            return ""
+        self._room.troubles.pop(f"{self._key} charts", None)
+        return str(place["file_id"])
+
+    def _metadata(self, notification: Notification, state: GroupState, nonce: str) -> dict[str, Any]:
+        # what a later process finds the message by, when it never saw the answer to its post
+        payload = {
+            "group": group_id(self._key, notification.group_key),
+            "state": state.state,
+            "firing": [a.fingerprint for a in state.firing[:_MOST_FINGERPRINTS]],
+            **({"nonce": nonce} if nonce else {}),
+        }
+        return {"event_type": GROUP_EVENT, "event_payload": payload}
+
+    async def _posted_before(self, notification: Notification, attempt: _Attempt) -> Told | None:
+        """The group's message, where an attempt of this process or of the one before it may have posted it."""
+        began_at = min((a.starts_at for a in notification.firing), default=notification.now)
+        if not attempt.unseen and began_at >= self._room.started_at:
+            return None
+        if not attempt.unseen and self._room.long_since_start(notification.now):
+            return None
+        group = group_id(self._key, notification.group_key)
+        channel = self._words.channel(notification)
+        found = await self._lookup.message(channel, group, began_at, fresh=attempt.unseen)
+        if found is not None:
+            attempt.unseen = False
+        return found
+
+
+def _may_have_come(error: NotifyError) -> bool:
+    # a 500 says nothing about what was done before it
+    return error.maybe_taken or error.reason == "server_error"

@@ -1,0 +1,247 @@
+"""What Slack's answers do to a message: errors that heal, those that do not, and answers that were never seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from alerting.notify.base import NotifyError
+from alerting.slack.bot import SlackBot
+from alerting.slack.errors import ERRORS, SlackError
+from app.telemetry import REGISTRY
+from tests.slack import scenes
+from tests.slack.bots import bot, room
+from tests.slack_standin import SlackStandin, render_plain
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[SlackStandin]:
+    """A stand-in for Slack that listens."""
+    standin = SlackStandin()
+    await standin.start()
+    yield standin
+    await standin.stop()
+
+
+@pytest.fixture
+async def notifier(slack: SlackStandin) -> AsyncIterator[SlackBot]:
+    """A bot in its channel."""
+    made = bot(slack)
+    yield made
+    await made.close()
+
+
+def errors(code: str) -> float:
+    """How often Slack said this so far."""
+    return REGISTRY.get_sample_value("watchhouse_slack_errors_total", {"error": code}) or 0.0
+
+
+async def tell(notifier: SlackBot, memory: Mapping[str, str] | None = None, **more: object) -> dict[str, str]:
+    """Notifies of the burning SLO; gives what is remembered."""
+    found = await notifier.notify(replace(scenes.told(scenes.slo_page()), memory=memory or {}, **more))  # type: ignore[arg-type]
+    assert found is not None
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason", "retry_after_s"),
+    [("rate_limited", "rate_limited", 7.0), ("server_error", "server_error", None), ("no_answer", "timeout", None)],
+)
+async def test_what_heals_is_one_message_in_the_end(
+    how: str, reason: str, retry_after_s: float | None, slack: SlackStandin, notifier: SlackBot
+) -> None:
+    """After 429, 500 and no answer the attempt says so and may be repeated; then there is one message."""
+    slack.misbehave(how, retry_after_s=7, only="chat.postMessage")  # type: ignore[arg-type]
+    with pytest.raises(NotifyError) as caught:
+        await tell(notifier)
+    assert (caught.value.reason, caught.value.retry, caught.value.retry_after_s) == (reason, True, retry_after_s)
+    assert slack.workspace.top() == []
+    if how == "rate_limited":
+        # the channel is closed for so long; nobody asks Slack before
+        requests = slack.calls.count("chat.postMessage")
+        with pytest.raises(NotifyError):
+            await tell(notifier, deadline=scenes.NOW)
+        assert slack.calls.count("chat.postMessage") == requests
+        notifier = bot(slack)
+    await tell(notifier)
+    assert len(slack.workspace.top()) == 1
+
+
+async def test_a_post_whose_answer_was_lost_is_looked_up(slack: SlackStandin, notifier: SlackBot) -> None:
+    """The message arrived and its answer did not: the next attempt finds it, and edits it from then on."""
+    slack.misbehave("lost_answer", only="chat.postMessage")
+    with pytest.raises(NotifyError) as caught:
+        await tell(notifier)
+    assert caught.value.maybe_taken
+    memory = await tell(notifier)
+    await tell(notifier, memory, alerts=(scenes.slo_page(), scenes.crash("x", 3)))
+    (message,) = slack.workspace.top()
+    assert memory["ts"] == message.ts
+    assert "2 alerts" in render_plain(message.payload)
+    assert len(slack.workspace.thread(message)) == 1
+    assert not slack.refusals
+
+
+async def test_a_process_that_was_killed_before_it_noted_is_followed(slack: SlackStandin) -> None:
+    """Another process that knows of no message finds the one that stands there, and says nothing twice."""
+    before = bot(slack)
+    memory = await tell(before)
+    await tell(before, memory, alerts=(scenes.slo_page(), scenes.crash("x", 3)))
+    # both the message and its reply were posted, and neither noted
+    fresh = bot(slack)
+    began = replace(scenes.slo_page(), starts_at=scenes.NOW - timedelta(minutes=14))
+    await tell(fresh, alerts=(began, scenes.crash("x", 3)))
+    (message,) = slack.workspace.top()
+    assert len(slack.workspace.thread(message)) == 1
+    # of a message it does remember, what the thread was told is looked up as well
+    fresher = bot(slack)
+    await tell(fresher, memory, alerts=(scenes.slo_page(), scenes.crash("x", 3)))
+    assert len(slack.workspace.thread(message)) == 1
+    for one in (before, fresh, fresher):
+        await one.close()
+
+
+async def test_a_reply_that_failed_is_said_once(slack: SlackStandin, notifier: SlackBot) -> None:
+    """When the edit went through and the second of two replies did not, only that is said again."""
+    memory = await tell(notifier)
+    over = replace(scenes.slo_page(), ends_at=scenes.NOW)
+    alerts = (over, scenes.crash("x", 3))
+    slack.misbehave("server_error", only="chat.postMessage")
+    with pytest.raises(NotifyError):
+        await tell(notifier, memory, alerts=alerts)
+    slack.misbehave("lost_answer", only="chat.postMessage")
+    with pytest.raises(NotifyError):
+        await tell(notifier, memory, alerts=alerts)
+    await tell(notifier, memory, alerts=alerts)
+    (message,) = slack.workspace.top()
+    told = [render_plain(one.payload)[0] for one in slack.workspace.thread(message)]
+    assert told == ["✅", "➕"]
+
+
+@pytest.mark.parametrize(
+    "code", ["invalid_auth", "channel_not_found", "is_archived", "not_in_channel", "token_revoked", "missing_scope"]
+)
+async def test_what_does_not_heal_is_shown(code: str, slack: SlackStandin) -> None:
+    """The error is final, says what to do, is counted, and is a trouble until a message gets through."""
+    shared = room(charts=False)
+    notifier = bot(slack, shared)
+    before = errors(code)
+    slack.misbehave("error", code=code, only="chat.postMessage")
+    with pytest.raises(SlackError) as caught:
+        await tell(notifier)
+    assert not caught.value.retry
+    assert caught.value.reason == "rejected"
+    assert ERRORS[code][1] in str(caught.value)
+    assert errors(code) - before == 1
+    assert shared.troubles == {"team/slack/0": str(caught.value)}
+    await tell(notifier)
+    assert shared.troubles == {}
+    await notifier.close()
+
+
+async def test_what_slack_really_says(slack: SlackStandin) -> None:
+    """A wrong token, a channel that is not there, one that is archived and one the bot is not in are told apart."""
+    slack.workspace.add_channel("old", archived=True)
+    slack.workspace.add_channel("secret", member=False)
+    for channel, code in (("#nowhere", "channel_not_found"), ("#old", "is_archived"), ("#secret", "not_in_channel")):
+        notifier = bot(slack, channel=channel)
+        with pytest.raises(SlackError) as caught:
+            await tell(notifier)
+        assert caught.value.code == code
+        await notifier.close()
+    slack.workspace.token = "xoxb-another"
+    notifier = bot(slack)
+    slack.workspace.token = "xoxb-changed"
+    with pytest.raises(SlackError, match="invalid_auth"):
+        await tell(notifier)
+    await notifier.close()
+
+
+async def test_blocks_that_slack_refuses_become_text(slack: SlackStandin, notifier: SlackBot) -> None:
+    """The message is posted, and edited, as text with the same numbers; that is counted."""
+    before = REGISTRY.get_sample_value("watchhouse_slack_plain_text_total") or 0.0
+    slack.misbehave("error", code="invalid_blocks", only="chat.postMessage")
+    memory = await tell(notifier)
+    (message,) = slack.workspace.top()
+    assert "31.2× (threshold 14.4×)" in message.payload["text"]
+    assert "blocks" not in message.payload
+    slack.misbehave("error", code="invalid_attachments", only="chat.update")
+    await tell(notifier, memory, alerts=(replace(scenes.slo_page(), ends_at=scenes.NOW),))
+    assert message.payload["blocks"] == []
+    assert render_plain(message.payload).startswith("✅ Resolved")
+    assert REGISTRY.get_sample_value("watchhouse_slack_plain_text_total") == before + 2
+
+
+async def test_a_deleted_message_is_posted_anew(slack: SlackStandin, notifier: SlackBot) -> None:
+    """When somebody deleted it, news make a new one; a mere edit makes none."""
+    memory = await tell(notifier)
+    slack.workspace.remove(slack.workspace.top()[0])
+    page = scenes.slo_page()
+    quiet = await notifier.update(replace(scenes.told(suppressed=(scenes.silenced(page),)), memory=memory))
+    assert slack.workspace.top() == []
+    await tell(notifier, quiet, alerts=(page, scenes.crash("x", 3)))
+    assert len(slack.workspace.top()) == 1
+
+
+async def test_an_edit_that_changes_nothing_is_not_sent(slack: SlackStandin, notifier: SlackBot) -> None:
+    """Asked to show what it shows already, it leaves Slack alone."""
+    memory = await tell(notifier)
+    calls = len(slack.calls)
+    assert await notifier.update(replace(scenes.told(scenes.slo_page()), memory=memory)) == memory
+    assert len(slack.calls) == calls
+
+
+async def test_a_new_incident_is_a_new_message(slack: SlackStandin, notifier: SlackBot) -> None:
+    """What fires after all was over is posted anew: an old message that changes calls nobody."""
+    memory = await tell(notifier)
+    memory = await tell(notifier, memory, alerts=(replace(scenes.slo_page(), ends_at=scenes.NOW),))
+    await tell(notifier, memory)
+    assert [render_plain(m.payload)[0] for m in slack.workspace.top()] == ["✅", "🔴"]
+
+
+async def test_reminders_and_pages_are_shown_in_the_channel(slack: SlackStandin, notifier: SlackBot) -> None:
+    """A page that joins and the reminder of repeat_interval are; what somebody looks after is not."""
+    page = scenes.slo_page()
+    memory = await tell(notifier)
+    memory = await tell(notifier, memory, alerts=(page, scenes.disk()))
+    memory = await tell(notifier, memory, alerts=(page, scenes.disk()), now=scenes.NOW + timedelta(hours=4))
+    looked_after = tuple(scenes.acknowledged(one) for one in (page, scenes.disk()))
+    update = replace(scenes.told(page, scenes.disk(), acknowledged=looked_after), memory=memory)
+    memory = dict(await notifier.update(update) or {})
+    await tell(notifier, memory, alerts=update.alerts, acknowledged=looked_after, now=scenes.NOW + timedelta(hours=8))
+    (message,) = slack.workspace.top()
+    thread = slack.workspace.thread(message)
+    assert [(render_plain(one.payload)[0], one.broadcast) for one in thread] == [
+        ("➕", True), ("⏰", True), ("👀", False), ("⏰", False),
+    ]  # fmt: skip
+    assert "Still firing after 4h" in render_plain(thread[1].payload)
+
+
+async def test_a_chart_that_cannot_be_uploaded_costs_no_message(slack: SlackStandin) -> None:
+    """Without the scope for files the message has its numbers in words, and the trouble is shown."""
+    slack.workspace.scopes.discard("files:write")
+    shared = room()
+    notifier = bot(slack, shared)
+    await tell(notifier)
+    (message,) = slack.workspace.top()
+    assert "41.2 %" in render_plain(message.payload)
+    assert not any(b["type"] == "image" for b in message.payload["attachments"][0]["blocks"])
+    assert "missing_scope" in shared.troubles["team/slack/0 charts"]
+    await notifier.close()
+
+
+async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None:
+    """At Slack's own rate nothing is refused: the bot waits, and each group has its message."""
+    slack.workspace.per_second = 20
+    shared = room(between_s=0.05, charts=False)
+    notifier = bot(slack, shared)
+    for i in range(8):
+        await notifier.notify(replace(scenes.told(scenes.crash(f"x{i}", 3)), group_key=f"g{i}"))
+    assert len(slack.workspace.top()) == 8
+    assert not slack.refusals
+    stamps = [float(m.ts) for m in slack.workspace.top()]
+    assert stamps == sorted(stamps)
+    await notifier.close()

@@ -1,0 +1,1 @@
+"""What tests and pictures of Slack messages share."""
