@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from pydantic import SecretStr
 
 from alerting.notify.base import Notification, NotifyError
@@ -90,6 +92,10 @@ class Rendering:
 
 
 def _as_value(text: str) -> Any:
+    if text.startswith(("[", "{")):
+        # JSON is YAML, and a list of many alerts takes seconds as such
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(text)
     try:
         found = value_of(text)
     except ValueError:
