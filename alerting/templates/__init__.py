@@ -1,1 +1,1 @@
-"""Templates of rules and notifications: Prometheus's and Alertmanager's functions, and what they see."""
+"""Templates in rules and notifications: the functions and data of Prometheus's and Alertmanager's."""

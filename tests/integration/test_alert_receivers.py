@@ -144,7 +144,7 @@ async def test_webhook(service: Service, tmp_path: Path) -> None:
     (tmp_path / "url").write_text(f"{service.url}/first\n")
     payload = {
         "n": "{{ len .Alerts }}",
-        "{{ .Status }}": ["{{ .CommonLabels.group }}", 1, True, "a: {{ .Receiver }}", ""],
+        "{{ .Status }}": ["{{ .CommonLabels.group }}", 1, True, "a: {{ .Receiver }}", "", 10**30, '{"b": ["{{ .Status }}"]}'],
     }
     notifier = notifier_of("webhook", {"url_file": "url", "payload": payload}, tmp_path)
     await notifier.notify(notification_of(FIRING))
