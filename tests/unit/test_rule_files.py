@@ -136,7 +136,7 @@ def test_what_may_surprise_is_told(tmp_path: Path) -> None:
 def test_logql_rules(tmp_path: Path) -> None:
     """LogQL is checked as LogQL, and check-config sees which of the two a file is."""
     path = tmp_path / "r.yml"
-    path.write_text("groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(rate({app=\"a\"} |= `x` [1m])) > 1\n")
+    path.write_text('groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(rate({app="a"} |= `x` [1m])) > 1\n')
     assert load_rule_file(path, "logql")[0][0].language == "logql"
     assert check_file(path) == [f"{path}: read as LogQL: name it in rules.logql_files"]
     assert mistakes(tmp_path, "groups: [{name: g, rules: [{alert: A, expr: 'sum(rate({a'}]}]", "logql")
