@@ -24,6 +24,8 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r
 # the labels and annotations of 10,000 alerts are some 5 MB
 _MOST_CHARACTERS = 16 << 20
 _CHARGED = 256
+# what one part costs in steps
+_PART = 2
 _RFC3339 = "2006-01-02T15:04:05.999999999Z07:00"
 
 
@@ -40,6 +42,7 @@ class _Writer:
         self._size = 0
 
     def text(self) -> str:
+        charge(len(self._parts) % _CHARGED * _PART)
         return "".join(self._parts)
 
     def _write(self, text: str) -> None:
@@ -48,7 +51,7 @@ class _Writer:
         if self._size > _MOST_CHARACTERS:
             raise TooLong
         if not len(self._parts) % _CHARGED:
-            charge(_CHARGED)
+            charge(_CHARGED * _PART)
 
     def value(self, value: object) -> None:
         if isinstance(value, Mapping):

@@ -17,6 +17,8 @@ from app.gotemplate.values import INVALID, GoType, as_bytes, type_of
 
 MOST_CHARACTERS = 4 << 20
 _CHARGED = 256
+# what one part costs in steps
+_PART = 3
 WIDEST = 1_000_000
 _STRINGABLE = frozenset("vsxXq")
 _FLOAT_VERBS = {"v": ("g", -1), "F": ("f", 6), "f": ("f", 6), "e": ("e", 6), "E": ("E", 6), "g": ("g", -1),
@@ -93,6 +95,7 @@ class Printer:
 
     def text(self) -> str:
         """What was written."""
+        charge(len(self._parts) % _CHARGED * _PART)
         return "".join(self._parts)
 
     def write(self, text: str) -> None:
@@ -102,7 +105,7 @@ class Printer:
             raise TooLong
         self._parts.append(text)
         if not len(self._parts) % _CHARGED:
-            charge(_CHARGED)
+            charge(_CHARGED * _PART)
 
     def _pad(self, text: str, flags: Flags) -> None:
         if flags.width is not None and flags.width > len(text):
@@ -359,6 +362,7 @@ def _whole(value: object) -> int:
 
 def sorted_keys(value: Mapping[object, object]) -> list[object]:
     """A map's keys in the order Go prints and ranges over them."""
+    charge(len(value))
     return sorted(value, key=_rank)
 
 

@@ -87,6 +87,8 @@ def test_times_of_alerts_are_gos() -> None:
         "{{ $l := list 1 }}{{ range 60 }}{{ $l = list $l $l }}{{ end }}{{ $l }}",
         "{{ $l := list }}{{ range 100000 }}{{ $l = append $l 1 }}{{ end }}",
         '{{ $x := "aa" }}{{ range 60 }}{{ $x = reReplaceAll "a" "aa" $x }}{{ end }}',
+        "{{ $l := list 1 2 3 4 5 6 7 8 }}{{ range 5000 }}{{ $x := print $l }}{{ end }}",
+        "{{ $l := list 1 2 3 4 5 6 7 8 }}{{ range 5000 }}{{ $x := toJson $l }}{{ end }}",
     ],
 )
 def test_work_inside_one_step_is_counted(text: str) -> None:
