@@ -43,14 +43,14 @@ def amtool_binary() -> str:
 
 
 @contextmanager
-def running_alertmanager(folder: Path, config: str) -> Iterator[str]:
+def running_alertmanager(folder: Path, config: str, *options: str) -> Iterator[str]:
     """The URL of an Alertmanager with this configuration, by itself."""
     (folder / "alertmanager.yml").write_text(config)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [alertmanager_binary(), f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data"]
-    command += [f"--web.listen-address={address}", "--cluster.listen-address="]
+    command += [f"--web.listen-address={address}", "--cluster.listen-address=", *options]
     with (folder / "alertmanager.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -97,8 +97,8 @@ async def serving(config: str, *, sharing: Sharing | None = None) -> AsyncIterat
     await manager.start()
     routers = [alertmanager_router(manager, max_body_bytes=100_000), alerting_router(manager)]
     app = create_app(routers, {}, TokenCheck(Auth()), "test")
-    server = _Server(uvicorn.Config(app, port=0, log_level="error"))
-    sock = server.config.bind_socket()
+    server = _Server(uvicorn.Config(app, log_level="error"))
+    sock = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([sock]))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with httpx.AsyncClient(base_url=url, timeout=10) as http:
