@@ -16,7 +16,7 @@ from alerting.config import (
     parse_alertmanager,
     read_alertmanager,
 )
-from alerting.httpconfig import JWT_BEARER, HttpConfig
+from alerting.httpconfig import HttpConfig
 from alerting.matchers import advice
 from alerting.template_files import load_templates
 from alerting.templates.alertmanager import AlertTemplates
@@ -75,8 +75,6 @@ def found_in(config: AlertmanagerConfig) -> Iterator[tuple[KeyPath, str]]:
 def _http(key: KeyPath, config: HttpConfig) -> Iterator[tuple[KeyPath, str]]:
     for name in config.refs():
         yield (*key, *name.split(".")), "not used: there is no secret manager; the request goes without it"
-    if config.oauth2 and config.oauth2.grant_type == JWT_BEARER:
-        yield (*key, "oauth2", "grant_type"), "not supported: only client_credentials; nothing can be sent this way"
 
 
 def _timers(route: Route, key: KeyPath, interval_ms: int, repeat_ms: int) -> Iterator[tuple[KeyPath, str]]:

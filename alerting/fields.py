@@ -14,9 +14,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr, ValidationInfo
 
+from alerting.templates.alertmanager import FUNCTIONS
+from app.gotemplate import TemplateError, TemplateSet
 from app.yamlfile import Written, plain
 
 T = TypeVar("T")
+_TEMPLATES = TemplateSet(FUNCTIONS)
 
 
 def _no_null(value: object) -> object:
@@ -128,9 +131,20 @@ HIDDEN_URL = "http://<secret>"
 
 
 def _template_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and "{{" not in value.get_secret_value():
-        _secret_http_url(value)
+    if value is None:
+        return None
+    if "{{" not in value.get_secret_value():
+        return _secret_http_url(value)
+    check_template(value.get_secret_value())
     return value
+
+
+def check_template(text: str) -> None:
+    """Raises ValueError, without the text, which may be a secret, for a template that cannot be read."""
+    try:
+        _TEMPLATES.check(text)
+    except TemplateError:
+        raise ValueError("not a template that can be read") from None
 
 
 SecretTemplateUrl = Annotated[

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from alerting.fields import File, Flag, Many, Secret, Text, Texts, at_most_one
+from alerting.fields import Anything, File, Flag, Many, Secret, Text, Texts, at_most_one
 from app.yamlfile import GoModel
 
 RESERVED_HEADERS = frozenset(
@@ -142,7 +142,7 @@ class OAuth2(ProxyConfig):
     signature_algorithm: Text = ""
     iss: Text = ""
     audience: Text = ""
-    claims: dict[Text, Any] = Field(default_factory=dict)
+    claims: dict[Text, Anything] = Field(default_factory=dict)
     scopes: Many[Text] = ()
     token_url: Text = ""
     endpoint_params: Texts = Field(default_factory=dict)

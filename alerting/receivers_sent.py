@@ -18,6 +18,7 @@ from alerting.fields import (
     Texts,
     Url,
     at_most_one,
+    check_template,
     one_of,
 )
 from alerting.httpconfig import HttpConfig, TlsConfig
@@ -84,7 +85,9 @@ class OpsgenieResponder(GoModel):
         if not (self.id or self.username or self.name):
             raise ValueError("a responder has to have at least one of id, username or name specified")
         kinds = ("team", "teams", "user", "escalation", "schedule")
-        if "{{" not in self.type and self.type.lower() not in kinds:
+        if "{{" in self.type:
+            check_template(self.type)
+        elif self.type.lower() not in kinds:
             raise ValueError(f"the type of a responder must be one of {', '.join(kinds)}")
         return self
 

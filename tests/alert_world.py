@@ -82,6 +82,10 @@ class HandClock:
             await self.settle(*managers)
         self._now = target
 
+    def pass_by(self, seconds: float) -> None:
+        """Time goes on while nobody waits for it."""
+        self._now += timedelta(seconds=seconds)
+
     def _sleeps(self, task: asyncio.Task[Any]) -> bool:
         entry = self._waiting.get(task)
         return entry is not None and not entry[1].is_set() and not entry[2].is_set()
@@ -214,6 +218,10 @@ class AlertWorld:
         for task in self.manager.tasks():
             task.cancel()
         await asyncio.gather(*self.manager.tasks(), return_exceptions=True)
+        await self.restart()
+
+    async def restart(self) -> None:
+        """Starts anew on what the store has."""
         self.manager = self._new()
         await self.manager.start()
         await self.clock.settle(self.manager)

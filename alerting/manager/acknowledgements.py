@@ -62,7 +62,7 @@ class Acknowledgements:
             changes[ACKNOWLEDGEMENT, one.fingerprint] = {"by": by, "at": now.isoformat()}
             changes |= self._audit.entry("acknowledged", f"alert {one.fingerprint}", who, by=by)
         if changes:
-            await self._writer.write_all(changes)
+            await self._writer.write_or_drop(changes)
             self._all |= {one.fingerprint: one for one in new}
             self._changed()
         return new

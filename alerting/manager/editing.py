@@ -43,6 +43,7 @@ class Editing:
         self._again_at: datetime | None = None
         silences.subscribe(self.wake)
         acknowledgements.subscribe(self.wake)
+        recurring.subscribe(self.wake)
 
     def use(self, groups: GroupTable, delivery: Delivery) -> None:
         """Takes up the groups and ways of a configuration."""
@@ -92,7 +93,8 @@ class Editing:
 
     def _next(self, now: datetime) -> datetime | None:
         moments = [self._silences.next_change(now), self._recurring.next_change(), self._again_at]
-        return min((at for at in moments if at is not None), default=None)
+        # what is due and could not be done, such as a write, is tried again after a moment
+        return min((at if at > now else now + TRY_AGAIN for at in moments if at is not None), default=None)
 
     async def _edit_all(self) -> None:
         assert self._groups is not None

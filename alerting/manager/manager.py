@@ -53,6 +53,8 @@ MAX_ALERTS = 100_000
 STOP_GRACE_S = 4.0
 """How long `stop` waits for messages that are on their way."""
 _FORGET_EVERY = timedelta(hours=1)
+_WRITE_LATER = timedelta(seconds=5)
+"""How long decisions may wait for another write to go with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class AlertManager:
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._next_forget = self.started_at + _FORGET_EVERY
+        self._next_write: datetime | None = None
         self._notifiers: dict[str, list[Notifier]] = {}
         self._editing = Editing(self.clock, self._stopping, self.silences, self.recurring, self.acknowledgements)
         self._use(config, notifiers)
@@ -306,6 +309,7 @@ class AlertManager:
             try:
                 await self._turn(now)
                 next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
+                next_turn = min(next_turn, self._next_write or next_turn)
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
                 log.exception("a turn of the alert dispatcher failed")
@@ -315,6 +319,11 @@ class AlertManager:
     async def _turn(self, now: datetime) -> None:
         for group in self._groups.due(now):
             self._begin_flush(group, now)
+        if self._next_write is not None and now >= self._next_write:
+            self._next_write = None
+            self._writer.begin()
+        elif self._next_write is None and self._writer.waiting:
+            self._next_write = now + _WRITE_LATER
         ALERTS.set(len(self._table))
         ALERT_GROUPS.set(len(self._groups))
         if now >= self._next_forget:

@@ -25,7 +25,7 @@ from app.telemetry import ALERT_PEERS, ALERT_STATE_FAILURES
 log = logging.getLogger(__name__)
 
 PEER_TIMEOUT_S = 15.0
-LOOK_S, BEAT_S, DEAD_S = 1.0, 5.0, 15.0
+LOOK_S = 1.0
 SETTLE_S = 3.0
 """How long a new instance waits so that the others have seen it: they look every LOOK_S."""
 _OVERLAP = timedelta(seconds=60)
@@ -51,6 +51,8 @@ class Peers:
         self._writer = writer
         self._clock = clock
         self._timeout_s = timeout_s
+        # three beats may be missed
+        self._beat_s, self._dead_s = max(LOOK_S, timeout_s / 3), max(3 * LOOK_S, timeout_s)
         self._peers: dict[str, _Peer] = {}
         self._beats = 0
         self._beaten = False
@@ -83,7 +85,7 @@ class Peers:
 
     def others(self) -> list[str]:
         """The ids of the others that are alive."""
-        return sorted(name for name, peer in self._peers.items() if peer.silent_s < DEAD_S)
+        return sorted(name for name, peer in self._peers.items() if peer.silent_s < self._dead_s)
 
     def alive(self, name: str) -> bool:
         """Whether an instance runs: this one, or another one whose beats come."""
@@ -144,7 +146,7 @@ class Peers:
 
     async def _beat(self, now: datetime) -> None:
         self._beats += 1
-        self._next_beat = now + timedelta(seconds=BEAT_S)
+        self._next_beat = now + timedelta(seconds=self._beat_s)
         self._beaten = False
         await self._writer.write(INSTANCE, {self.id: {"beat": self._beats, "at": now.isoformat()}})
         self._beaten = True
@@ -170,15 +172,15 @@ class Peers:
         peer = self._peers.get(name)
         if peer is None:
             # one that stopped beating long ago was killed; a clock that is wrong is made good by its next beat
-            stale = abs((now - _at(document)).total_seconds()) > DEAD_S
-            self._peers[name] = _Peer(document["beat"], DEAD_S if stale else 0.0)
+            stale = abs((now - _at(document)).total_seconds()) > self._dead_s
+            self._peers[name] = _Peer(document["beat"], self._dead_s if stale else 0.0)
             if not stale:
                 log.info("another instance shares the store: %s", name)
         elif peer.beat != document["beat"]:
             peer.beat, peer.silent_s = document["beat"], 0.0
-        elif peer.silent_s < DEAD_S:
+        elif peer.silent_s < self._dead_s:
             peer.silent_s += passed_s
-            if peer.silent_s >= DEAD_S:
+            if peer.silent_s >= self._dead_s:
                 log.warning("the instance %s does not beat any longer; what it was to tell is told here", name)
 
 

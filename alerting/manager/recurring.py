@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -122,6 +122,11 @@ class RecurringSilences:
         self._clock = clock
         self._all: dict[str, RecurringSilence] = {}
         self._times: dict[str, _Times] = {}
+        self._listener: Callable[[], None] | None = None
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Has a listener called whenever another time may come next."""
+        self._listener = listener
 
     async def load(self) -> None:
         """Reads what is kept, and makes silences of the times that are now. Raises StoreError."""
@@ -159,7 +164,7 @@ class RecurringSilences:
         one = replace(wanted, id=str(uuid.uuid4()), created_at=self._clock.now())
         await asyncio.to_thread(one.check, one.created_at)
         entry = self._audit.entry("created", f"recurring silence {one.id}", who, before=None, after=shown(one))
-        await self._writer.write_all({(RECURRING, one.id): _encode(one), **entry})
+        await self._writer.write_or_drop({(RECURRING, one.id): _encode(one), **entry})
         self._hold(one)
         await self.turn(self._clock.now())
         return one
@@ -170,7 +175,7 @@ class RecurringSilences:
         if one is None:
             raise NoSuchRecurring(f"there is no recurring silence {recurring_id!r}")
         entry = self._audit.entry("deleted", f"recurring silence {one.id}", who, before=shown(one), after=None)
-        await self._writer.write_all({(RECURRING, one.id): None, **entry})
+        await self._writer.write_or_drop({(RECURRING, one.id): None, **entry})
         self.take_over(one.id, None)
         for silence in self._silences.all():
             if silence.annotations.get(ANNOTATION) == one.id:
@@ -193,6 +198,8 @@ class RecurringSilences:
         times = _Times(one.times(self._clock.now()))
         self._times[one.id] = times
         self._all[one.id] = one
+        if self._listener:
+            self._listener()
 
 
 class _Times:

@@ -198,7 +198,7 @@ class Silences:
                 before=shown(before) if before else None, after=shown(silence),
             )  # fmt: skip
             changes |= entry
-        await self._writer.write_all(changes)
+        await self._writer.write_or_drop(changes)
         self._all |= changed
         self._changed()
 

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, Protocol
 
 from app.alert import Alert
+from app.errors import StoreError
 from app.labels import Labels
 
 ALERT, NOTIFICATION = "alert", "notification"
@@ -79,9 +80,29 @@ class StateWriter:
         else:
             await self.flush()
 
+    async def write_or_drop(self, changes: Changes) -> None:
+        """As `write_all`; what could not be kept is dropped: whoever asked for it is told so. Raises StoreError."""
+        try:
+            await self.write_all(changes)
+        except StoreError:
+            for name, document in changes.items():
+                if name in self._pending and self._pending[name] is document:
+                    del self._pending[name]
+            raise
+
     def write_later(self, changes: Changes) -> None:
         """Leaves documents to go with the next write."""
         self._pending.update(changes)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether documents wait for the next write."""
+        return bool(self._pending)
+
+    def begin(self) -> None:
+        """Writes what waits without anybody waiting for it. What fails goes with the next write."""
+        if self._pending:
+            self._batch()
 
     async def flush(self) -> None:
         """Returns when nothing is on its way; what failed before is tried once more. Raises StoreError."""

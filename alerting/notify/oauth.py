@@ -1,13 +1,18 @@
-"""Access tokens by OAuth 2.0's client credentials (RFC 6749, section 4.4), asked for when needed and kept till then."""
+"""Access tokens by OAuth 2.0, asked for when needed and kept: by client credentials (RFC 6749, section 4.4), or by a
+signed assertion (RFC 7523).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+import uuid
+from typing import Any
 
 import httpx
+import jwt
 
-from alerting.httpconfig import CLIENT_CREDENTIALS, OAuth2
+from alerting.httpconfig import CLIENT_CREDENTIALS, JWT_BEARER, OAuth2
 from alerting.notify.base import NotifyError, Reason
 from alerting.notify.proxies import proxy_of
 from alerting.notify.secrets import secret_of
@@ -15,6 +20,7 @@ from alerting.notify.tls import tls_context
 
 EARLY_S = 10.0
 """How long before its end a token is not used any more."""
+ASSERTION_LASTS_S = 600
 
 
 class TokenSource:
@@ -41,12 +47,13 @@ class TokenSource:
 
     async def _ask(self) -> None:
         config = self._config
-        if config.grant_type not in ("", CLIENT_CREDENTIALS):
-            raise NotifyError("oauth2: only client_credentials is supported", "misconfigured", retry=False)
         secret = secret_of(config.client_secret, config.client_secret_file)
-        form = {"grant_type": CLIENT_CREDENTIALS, **config.endpoint_params}
-        if config.scopes:
-            form["scope"] = " ".join(config.scopes)
+        if config.grant_type == JWT_BEARER:
+            form = {"grant_type": JWT_BEARER, "assertion": self._assertion(), **config.endpoint_params}
+        else:
+            form = {"grant_type": CLIENT_CREDENTIALS, **config.endpoint_params}
+            if config.scopes:
+                form["scope"] = " ".join(config.scopes)
         try:
             proxy = proxy_of(config, config.token_url)
             async with httpx.AsyncClient(
@@ -56,7 +63,7 @@ class TokenSource:
                 trust_env=config.proxy_from_environment,
             ) as client:
                 response = await self._post(client, form, secret)
-                if response.status_code in (400, 401) and not self._secret_in_body:
+                if response.status_code in (400, 401) and not self._secret_in_body and config.grant_type != JWT_BEARER:
                     # some servers take the secret in the form only
                     self._secret_in_body = True
                     response = await self._post(client, form, secret)
@@ -69,8 +76,31 @@ class TokenSource:
             raise NotifyError(words, "unreachable", retry=True) from None
         self._take(response)
 
+    def _assertion(self) -> str:
+        config = self._config
+        key = secret_of(config.client_certificate_key, config.client_certificate_key_file)
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "iss": config.iss or config.client_id,
+            "sub": config.client_id,
+            "jti": str(uuid.uuid4()),
+            "aud": config.audience or config.token_url,
+            "iat": now,
+            "exp": now + ASSERTION_LASTS_S,
+        }
+        if config.scopes:
+            claims["scope"] = " ".join(config.scopes)
+        headers = {"kid": config.client_certificate_key_id} if config.client_certificate_key_id else None
+        try:
+            return jwt.encode(claims | config.claims, key, config.signature_algorithm or "RS256", headers)
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            words = f"oauth2: the assertion cannot be signed ({type(error).__name__})"
+            raise NotifyError(words, "misconfigured", retry=False) from None
+
     async def _post(self, client: httpx.AsyncClient, form: dict[str, str], secret: str) -> httpx.Response:
         config = self._config
+        if config.grant_type == JWT_BEARER:
+            return await client.post(config.token_url, data=form)
         if self._secret_in_body:
             form = {**form, "client_id": config.client_id, "client_secret": secret}
             return await client.post(config.token_url, data=form)

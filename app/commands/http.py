@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NoReturn
@@ -39,6 +40,14 @@ def misuse(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def user_name() -> str:
+    """Who runs the command, "" where nobody can tell."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in containers
+        return ""
+
+
 def request(
     http: httpx.Client,
     method: str,
@@ -50,10 +59,12 @@ def request(
     content: bytes | None = None,
     explain: Callable[[str], str] = str,
     misuse_at: Collection[int] = (),
+    empty: bool = False,
 ) -> Any:
     """The JSON the service answers with. Anything else than 2xx, or no answer, ends the command with status 1.
 
-    `explain` may add to the service's own text of an error. HTTP statuses of `misuse_at` end it with status 2.
+    `explain` may add to the service's own text of an error. HTTP statuses of `misuse_at` end it with status 2. With
+    `empty` an answer has no body, and None is given.
     """
     try:
         answer = http.request(method, path, params=params, data=data, json=json_body, content=content)
@@ -66,6 +77,8 @@ def request(
     if not answer.is_success:
         end = misuse if answer.status_code in misuse_at else fail
         end(explain(error_text(answer)))
+    if empty:
+        return None
     try:
         return answer.json()
     except ValueError:
@@ -78,6 +91,8 @@ def error_text(answer: httpx.Response) -> str:
         body = json.loads(answer.text)
     except ValueError:
         body = None
+    if isinstance(body, str):
+        return body
     if isinstance(body, dict):
         for key in ("error", "message", "detail"):
             if isinstance(body.get(key), str):

@@ -97,8 +97,8 @@ async def serving(config: str, *, sharing: Sharing | None = None) -> AsyncIterat
     await manager.start()
     routers = [alertmanager_router(manager, max_body_bytes=100_000), alerting_router(manager)]
     app = create_app(routers, {}, TokenCheck(Auth()), "test")
-    server = _Server(uvicorn.Config(app, port=0, log_level="error"))
-    sock = server.config.bind_socket()
+    server = _Server(uvicorn.Config(app, log_level="error"))
+    sock = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([sock]))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with httpx.AsyncClient(base_url=url, timeout=10) as http:

@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import trustme
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
-from alerting.httpconfig import HttpConfig
+from alerting.httpconfig import JWT_BEARER, HttpConfig
 from alerting.notify.base import NotifyError
 from alerting.notify.http import HttpSender
 from alerting.notify.proxies import bypassed
@@ -75,6 +79,7 @@ async def test_certificates(secure: Service, authority: trustme.CA, tmp_path: Pa
     await good.close()
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -215,6 +220,46 @@ async def test_the_secret_in_the_form(service: Service) -> None:
     await made.close()
 
 
+async def test_a_signed_assertion(service: Service, tmp_path: Path) -> None:
+    """jwt-bearer: the assertion says who asks for what and until when, signed with the client's key."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    service.answer = Tokens()
+    config = {
+        "grant_type": JWT_BEARER,
+        "client_certificate_key_file": str(tmp_path / "key.pem"),
+        "client_certificate_key_id": "k1",
+        "signature_algorithm": "RS384",
+        "audience": "https://login.example",
+        "claims": {"team": "shop"},
+        "scopes": ["a", "b"],
+        "endpoint_params": {"x": "y"},
+    }
+    made = sender(oauth2={**oauth2(service, **config), "client_secret": None})
+    await made.post_json(f"{service.url}/hook", b"{}")
+    asked, hook = service.requests
+    assert (asked.form["grant_type"], asked.form["x"]) == (JWT_BEARER, "y")
+    assert "Authorization" not in asked.headers
+    assert jwt.get_unverified_header(asked.form["assertion"])["kid"] == "k1"
+    told = jwt.decode(asked.form["assertion"], key.public_key(), ["RS384"], audience="https://login.example")
+    assert (told["iss"], told["sub"], told["scope"], told["team"]) == ("id", "id", "a b", "shop")
+    assert told["exp"] - told["iat"] == 600
+    assert hook.headers["Authorization"] == "Bearer t1"
+    await made.close()
+
+
+async def test_a_key_that_signs_nothing(service: Service) -> None:
+    """A key that is none is the user's to mend, and is not told."""
+    made = sender(oauth2=oauth2(service, grant_type=JWT_BEARER, client_certificate_key=SECRET))
+    with pytest.raises(NotifyError, match="cannot be signed") as caught:
+        await made.post_json(service.url, b"{}")
+    assert not caught.value.retry
+    assert SECRET not in str(caught.value)
+    assert service.requests == []
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "retry"),
     [
@@ -262,13 +307,8 @@ class Tunnel:
         behind = await asyncio.open_connection(host, int(port))
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         for source, sink in ((reader, behind[1]), (behind[0], writer)):
-            task = asyncio.create_task(self._pipe(source, sink))
+            task = asyncio.create_task(_pipe(source, sink))
             self._tasks.add(task)
-
-    async def _pipe(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            sink.write(data)
-        sink.close()
 
 
 async def test_a_tunnel_with_headers(secure: Service, authority: trustme.CA, tmp_path: Path) -> None:
@@ -356,3 +396,32 @@ async def test_redirects(service: Service, follow: bool) -> None:
         with pytest.raises(NotifyError, match="307"):
             await made.post_json(service.url, b"{}")
     await made.close()
+
+
+async def test_a_socks_proxy(service: Service) -> None:
+    """A proxy may speak SOCKS 5; it is told where to connect to, and the name is not looked up here."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly((await reader.readexactly(2))[1])
+        writer.write(b"\x05\x00")
+        await reader.readexactly(4)
+        asked.append((await reader.readexactly((await reader.readexactly(1))[0])).decode())
+        await reader.readexactly(2)
+        writer.write(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+        behind = await asyncio.open_connection(*service.url.removeprefix("http://").split(":"))
+        await asyncio.gather(_pipe(reader, behind[1]), _pipe(behind[0], writer))
+
+    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+    made = sender(proxy_url=f"socks5://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    await made.post_json("http://hooks.example/x", b"{}")
+    assert asked == ["hooks.example"]
+    assert service.requests[0].path == "/x"
+    await made.close()
+    proxy.close()
+
+
+async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+    sink.close()

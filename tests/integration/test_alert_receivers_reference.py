@@ -16,12 +16,14 @@ import httpx
 import pytest
 
 from alerting.config import load_alertmanager
+from alerting.manager.groups import AlertGroup
+from alerting.manager.routes import build_routes
 from alerting.notify.build import build_notifiers
 from app.alert import Alert
 from tests.receiver_world import Mail, MailServer, Request, Service, alert_of, notification_of
 
 EXTERNAL_URL = "http://alerts.example/am"
-TEAMS_SINCE = (0, 28)
+NEWEST = (0, 34)
 CONFIG = """
 global:
   opsgenie_api_url: @HTTP@/opsgenie
@@ -78,9 +80,38 @@ receivers:
         html: '<p title="{{ .CommonAnnotations.dashboard }}">{{ range .Alerts }}{{ .Annotations.summary }}{{ end }}</p>'
         text: "{{ .Status }}: {{ range .Alerts }}\\n {{ .Labels.alertname }}: {{ .Annotations.summary }}{{ end }} ä\\n"
 """
-TEAMS = """    msteams_configs:
+# a second receiver, for versions that have all of this
+NEWER = """  - name: newer
+    msteams_configs:
       - {webhook_url: '@HTTP@/msteams', title: '{{ .Status }}', text: '{{ .CommonAnnotations.summary }}'}
-    msteamsv2_configs: [{webhook_url: '@HTTP@/msteamsv2', text: '{{ len .Alerts }} <alerts>'}]
+      - {webhook_url: '@HTTP@/msteams/default'}
+    msteamsv2_configs:
+      - {webhook_url: '@HTTP@/msteamsv2', text: '{{ len .Alerts }} <alerts>'}
+      - {webhook_url: '@HTTP@/msteamsv2/default'}
+    pagerduty_configs:
+      - routing_key: r
+        url: '@HTTP@/pagerduty/default'
+        details:
+          nested: [{a: '{{ .Status }}', b: 007, c: yes, d: 1.50, e: 2026-01-02, f: '1e3', g: '', h: '[a, b] c'}]
+          date: '2026-01-02'
+          colon: 'value: {{ .Status }}'
+          octal: '0{{ len .Alerts }}'
+    webhook_configs:
+      - url: '@HTTP@/payload/{{ .GroupLabels.group }}/{{ .RouteLabels.who }}'
+        payload:
+          list: ['{{ .NotificationReason }}', '{{ len .Alerts }}', {deep: '{{ .CommonLabels.SortedPairs }}'}]
+          '{{ .Status }}': '{{ .CommonLabels | toJson }}'
+          labels: '{{ routeLabels "owner" }}'
+    email_configs:
+      - to: c@example.org
+        send_resolved: true
+        threading: {enabled: true, thread_by_date: daily}
+        html: '<a href="{{ .ExternalURL }}">{{ .CommonLabels.SortedPairs }}</a>'
+"""
+NEWER_ROUTES = """  labels: {owner: 'team {{ .GroupLabels.group }}'}
+  routes:
+    - {receiver: newer, continue: true, labels: {who: '{{ routeLabels "owner" | toUpper }}'}}
+    - {matchers: ['alertname=~".+"']}
 """
 OWN = '{{ define "own" }}{{ .Receiver }} of {{ .ExternalURL }}{{ end }}'
 A, B, C, D = (
@@ -122,12 +153,13 @@ class Side:
         self.mail.mails.clear()
         return found
 
-    def config(self, folder: Path, *, teams: bool) -> Path:
+    def config(self, folder: Path, *, newer: bool) -> Path:
         """The file for this side."""
         folder.mkdir()
         (folder / "own.tmpl").write_text(OWN)
         path = folder / "alertmanager.yml"
-        text = CONFIG + (TEAMS if teams else "")
+        text = CONFIG + (NEWER if newer else "")
+        text = text.replace("receivers:\n", f"{NEWER_ROUTES if newer else ''}receivers:\n", 1)
         path.write_text(text.replace("@HTTP@", self.http.url).replace("@SMTP@", str(self.mail.port)))
         return path
 
@@ -147,14 +179,14 @@ async def test_the_same_requests_and_mails(sides: tuple[Side, Side], tmp_path: P
     if program is None:
         pytest.skip("alertmanager is not installed (Debian: prometheus-alertmanager)")
     version = await _version(program)
-    teams = version >= TEAMS_SINCE
+    newer = version >= NEWEST
     theirs, ours = sides
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     process = await asyncio.create_subprocess_exec(
         program,
-        f"--config.file={theirs.config(tmp_path / 'theirs', teams=teams)}",
+        f"--config.file={theirs.config(tmp_path / 'theirs', newer=newer)}",
         f"--storage.path={tmp_path / 'data'}",
         f"--web.listen-address={address}",
         f"--web.external-url={EXTERNAL_URL}",
@@ -162,8 +194,9 @@ async def test_the_same_requests_and_mails(sides: tuple[Side, Side], tmp_path: P
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    config = load_alertmanager(ours.config(tmp_path / "ours", teams=teams))
-    notifiers = build_notifiers(config, external_url=EXTERNAL_URL)["team (all)"]
+    config = load_alertmanager(ours.config(tmp_path / "ours", newer=newer))
+    notifiers = build_notifiers(config, external_url=EXTERNAL_URL)
+    nodes = build_routes(config.route).match(dict(A.labels))
     reasons = ["first notification", "some alerts resolved", "all alerts resolved"]
     seen = 0
     try:
@@ -178,19 +211,29 @@ async def test_the_same_requests_and_mails(sides: tuple[Side, Side], tmp_path: P
                 (await http.post("/api/v2/alerts", json=[_posted(alert) for alert in step])).raise_for_status()
                 now = datetime.now(UTC)
                 known = {f: a for f, a in known.items() if not a.resolved_at(now)} | {a.fingerprint: a for a in step}
-                for notifier in notifiers:
-                    # whoever is not told of ends has no news after the first step
-                    if notifier.send_resolved or number == 0:
-                        await notifier.notify(notification_of(*known.values(), now=now, reason=reason))
+                for node in nodes:
+                    group = AlertGroup(node, (("group", "shop"),), now)
+                    told = notification_of(
+                        *known.values(),
+                        group_key=group.key,
+                        receiver=node.receiver,
+                        route_labels=node.labels,
+                        now=now,
+                        reason=reason,
+                    )
+                    for notifier in notifiers[node.receiver]:
+                        # whoever is not told of ends has no news after the first step
+                        if notifier.send_resolved or number == 0:
+                            await notifier.notify(told)
                 await theirs.wait_for(ours)
                 got = [side.items(version) for side in sides]
                 assert [item[0] for item in got[0]] == [item[0] for item in got[1]], f"step {number}"
                 for their_item, our_item in zip(*got, strict=True):
                     assert our_item == their_item, f"step {number}"
                 seen += len(got[0])
-        assert seen == (26 if teams else 20)
+        assert seen == (41 if newer else 20)
     finally:
-        for notifier in notifiers:
+        for notifier in (notifier for many in notifiers.values() for notifier in many):
             await notifier.close()
         process.terminate()
         await process.wait()
@@ -224,7 +267,7 @@ def _comparable(requests: list[Request], version: tuple[int, int]) -> list[tuple
     found = []
     for request in requests:
         body = request.json
-        if "commonLabels" in body and version < (0, 34):
+        if "commonLabels" in body and version < NEWEST:
             body = {key: value for key, value in body.items() if key not in ("notification_reason", "routeLabels")}
         if "alerts" in body:
             for alert in body["alerts"]:

@@ -97,7 +97,7 @@ def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "own.tmpl").write_text('{{ define "own" }}x{{ end }}')
     path.write_text(
         "templates: ['*.tmpl']\nroute: {receiver: a, labels: {owner: '{{ nothing }}'}}\nreceivers:\n  - name: a\n"
-        "    webhook_configs:\n      - url: http://x/{{HUSH\n        payload: {a: ['{{ template \"own\" . }}']}\n"
+        "    webhook_configs:\n      - url: http://x/HUSH\n        payload: {a: ['{{ template \"own\" . }}']}\n"
         "    pagerduty_configs:\n      - routing_key: k\n        images:\n          - src: '{{ if }}'\n"
     )
     told = check_alertmanager(path)

@@ -360,6 +360,10 @@ FILES: list[tuple[tuple[int, int], list[str], list[str]]] = [
         ],
     ),
 ]
+NEWER_URLS: tuple[list[str], list[str]] = (
+    ["http://x/{{ .Status }}", "{{ .CommonLabels.url }}"],
+    ["http://x/{{ if }}", "{{", "x/{ .Status }"],
+)
 Case = tuple[str, bool, tuple[int, int]]
 
 
@@ -371,6 +375,8 @@ def _cases() -> list[Case]:
     webhook = f"route: {{receiver: a}}\nreceivers:\n- name: a\n  webhook_configs:\n  - url: {URL}\n    http_config: "
     for since, (right, wrong) in ((DEBIAN, HTTP), (NEWEST, NEWER_HTTP)):
         found += [(f"{webhook}{_flow(text)}\n", text in right, since) for text in (*right, *wrong)]
+    webhook = "route: {receiver: a}\nreceivers:\n- name: a\n  webhook_configs:\n  - url: "
+    found += [(f"{webhook}'{text}'\n", text in NEWER_URLS[0], NEWEST) for text in (*NEWER_URLS[0], *NEWER_URLS[1])]
     for since, right, wrong in FILES:
         found += [(f"{text}\nreceivers: [{{name: a}}]\n", text in right, since) for text in (*right, *wrong)]
     return found

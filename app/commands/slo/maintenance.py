@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, misuse, request
+from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, misuse, request, user_name
 from app.commands.query import TIME_HELP, seconds_of
 from app.commands.slo.texts import Output, OutputOption, clock, span
 from app.durations import parse_duration_ms
@@ -52,7 +51,7 @@ def add(
     now = time.time()
     first = seconds_of(start, now, "--from")
     last = seconds_of(end, now, "--to") if end is not None else first + _length_s(length or "")
-    body = {"start": first, "end": last, "slos": slo or [], "service": service, "reason": reason, "by": _who()}
+    body = {"start": first, "end": last, "slos": slo or [], "service": service, "reason": reason, "by": user_name()}
     with client(url, token) as http:
         one = request(http, "POST", _PATH, json_body=body)["data"]
     _print([one], output)
@@ -74,7 +73,7 @@ def end_now(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """End a maintenance at another time: now."""
-    body = {"end": seconds_of(at, time.time(), "--at"), "by": _who(), **({"reason": reason} if reason else {})}
+    body = {"end": seconds_of(at, time.time(), "--at"), "by": user_name(), **({"reason": reason} if reason else {})}
     with client(url, token) as http:
         one = request(http, "PATCH", f"{_PATH}/{name}", json_body=body)["data"]
     _print([one], output)
@@ -85,7 +84,7 @@ def remove(
 ) -> None:
     """Remove a maintenance: its time counts again. The audit keeps that it was there."""
     with client(url, token) as http:
-        request(http, "DELETE", f"{_PATH}/{name}", json_body={"reason": reason, "by": _who()})
+        request(http, "DELETE", f"{_PATH}/{name}", json_body={"reason": reason, "by": user_name()})
     typer.echo(f"removed {name}")
 
 
@@ -139,10 +138,3 @@ def _length_s(text: str) -> float:
         return parse_duration_ms(text) / 1000
     except ValueError as error:
         misuse(f"--for: {error}")
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, as in containers
-        return ""

@@ -1,0 +1,144 @@
+"""`watchhouse alerts list`, `explain` and `ack`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request, user_name
+from app.commands.query import TIME_HELP, seconds_of
+from app.commands.slo.texts import Output, OutputOption, clock
+
+MatcherArguments = Annotated[
+    list[str] | None, typer.Argument(metavar="[MATCHER]…", help="Like severity=page or 'team=~\"a|b\"'; a name alone.")
+]
+AlertArgument = Annotated[
+    str, typer.Argument(metavar="ALERT", help="Its fingerprint, or its name where one alert has it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("list")(list_all)
+    app.command("explain")(explain)
+    app.command("ack")(acknowledge)
+
+
+def list_all(
+    matchers: MatcherArguments = None,
+    silenced: Annotated[bool, typer.Option("--silenced", help="Silenced ones too.")] = False,
+    inhibited: Annotated[bool, typer.Option("--inhibited", help="Inhibited ones too.")] = False,
+    receiver: Annotated[str, typer.Option(help="Only those that go to a receiver of this name (a pattern).")] = "",
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """The alerts that fire; those that are kept back only when asked for."""
+    params = {
+        "filter": [as_matcher(text) for text in matchers or []],
+        "silenced": silenced,
+        "inhibited": inhibited,
+        "receiver": receiver,
+    }
+    with client(url, token) as http:
+        found = request(http, "GET", "/api/v2/alerts", params=params, misuse_at=(400,))
+        acknowledged = request(http, "GET", "/api/v1/alerts/acknowledgements")["data"]
+    by = {one["fingerprint"]: one["by"] for one in acknowledged}
+    if output is Output.JSON:
+        typer.echo(json.dumps([{**alert, "acknowledgedBy": by.get(alert["fingerprint"])} for alert in found], indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("ALERT", "SINCE", "STATE", "LABELS", "SUMMARY", "ACKNOWLEDGED BY", "FINGERPRINT"):
+        table.add_column(column, overflow="fold")
+    for alert in sorted(found, key=lambda alert: str(alert["startsAt"])):
+        labels = alert["labels"]
+        rest = " ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
+        cells = [
+            labels.get("alertname", ""),
+            clock(datetime.fromisoformat(alert["startsAt"]).timestamp()),
+            _state(alert["status"]),
+            rest,
+            alert["annotations"].get("summary", ""),
+            by.get(alert["fingerprint"], ""),
+            alert["fingerprint"],
+        ]
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table if found else "no alerts")
+
+
+def explain(
+    alert: AlertArgument,
+    at: Annotated[str, typer.Option("--at", help=f"As of when. {TIME_HELP}")] = "now",
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Why somebody was told of an alert, or was not: route, group, silences, the receiver's answer."""
+    now = datetime.now(UTC).timestamp()
+    with client(url, token) as http:
+        params: dict[str, Any] = {"fingerprint": _fingerprint(http, alert)}
+        if at != "now":
+            params["at"] = seconds_of(at, now, "--at")
+        answer = request(http, "GET", "/api/v1/alerts/explain", params=params)["data"]
+    if output is Output.JSON:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    labels = " ".join(f"{name}={value}" for name, value in answer["labels"].items())
+    typer.echo(f"{answer['fingerprint']}  {labels}")
+    if "state" in answer:
+        typer.echo(f"{answer['state']} since {answer['starts_at']}")
+    for one in answer.get("acknowledged_by", ()):
+        typer.echo(f"acknowledged by {one['by']} at {one['at']}")
+    if not answer["routes"]:
+        typer.echo("nothing was decided about it by then")
+    for route in answer["routes"]:
+        typer.echo("")
+        if "path" in route:
+            typer.echo(f"route {' / '.join(route['path'])} → {route['receiver']}")
+        typer.echo(f"group {route['group_key']}")
+        for sentence in route["summary"]:
+            typer.echo(f"  {sentence}")
+
+
+def acknowledge(
+    alerts: Annotated[list[str], typer.Argument(metavar="ALERT…", help="Fingerprints, or names of one alert each.")],
+    by: Annotated[str, typer.Option("--by", help="Who looks after them; by itself who runs this.")] = "",
+    url: UrlOption = DEFAULT_URL,
+    token: TokenOption = None,
+) -> None:
+    """Say that somebody looks after alerts. It is shown in messages, and ends with the alert."""
+    with client(url, token) as http:
+        body = {"fingerprints": [_fingerprint(http, alert) for alert in alerts], "by": by or user_name()}
+        new = request(http, "POST", "/api/v1/alerts/acknowledge", json_body=body)["data"]
+    for one in new:
+        typer.echo(f"{one['fingerprint']} acknowledged by {one['by']}")
+    if not new:
+        typer.echo("acknowledged before")
+
+
+def as_matcher(text: str) -> str:
+    """A matcher as the API takes it: a name alone is the alert's name, as amtool has it."""
+    return text if any(op in text for op in ("=", "!~")) else f"alertname={text}"
+
+
+def _fingerprint(http: httpx.Client, alert: str) -> str:
+    if len(alert) == 16 and all(digit in "0123456789abcdef" for digit in alert):
+        return alert
+    found = request(http, "GET", "/api/v2/alerts", params={"filter": [f'alertname="{alert}"']}, misuse_at=(400,))
+    if not found:
+        fail(f"no alert named {alert!r} fires; one that is over has to be given by its fingerprint")
+    if len(found) > 1:
+        misuse(f"{len(found)} alerts are named {alert!r}, give a fingerprint: see `watchhouse alerts list {alert}`")
+    return str(found[0]["fingerprint"])
+
+
+def _state(status: dict[str, Any]) -> str:
+    reasons = [(status["silencedBy"], "silenced"), (status["inhibitedBy"], "inhibited"), (status["mutedBy"], "muted")]
+    return " ".join(word for by, word in reasons if by) or str(status["state"])
