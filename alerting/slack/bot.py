@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,11 @@ from alerting.slack.thread import Reply, Told, replies
 from alerting.slack.words import Words
 from app.telemetry import SLACK_PLAIN
 
+log = logging.getLogger(__name__)
+
 _DRAW_AGAIN_S = 300.0
 _MOST_FINGERPRINTS = 100
+_MOST_MET = 10_000
 
 
 @dataclass(slots=True)
@@ -119,7 +123,7 @@ class SlackBot:
             raise
         self._lookup.learn(channel, str(answer.get("channel", "")))
         told = replace(told, channel=str(answer.get("channel") or channel), ts=str(answer.get("ts", "")))
-        self._met.add(told.ts)
+        self._meet(told.ts)
         return told
 
     async def _change(self, notification: Notification, state: GroupState, before: Told) -> Told:
@@ -136,7 +140,7 @@ class SlackBot:
         attempt.told = told
         if news and told.ts not in self._met:
             attempt.said |= await self._lookup.said(told.channel, told.ts)
-        self._met.add(told.ts)
+        self._meet(told.ts)
         for reply in news:
             if reply.key in attempt.said:
                 continue
@@ -154,8 +158,16 @@ class SlackBot:
             except NotifyError as error:
                 if _may_have_come(error):
                     self._met.discard(told.ts)
-                raise
+                if error.retry:
+                    raise
+                # the message says it all; without its thread it is told nonetheless
+                log.warning("a reply about %s was refused: %s", notification.group_key, error)
             attempt.said.add(reply.key)
+
+    def _meet(self, ts: str) -> None:
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()  # threads are looked up once more then
+        self._met.add(ts)
 
     async def _send(
         self, method: str, payload: dict[str, Any], notification: Notification, channel: str, *, posts: bool = False

@@ -252,6 +252,18 @@ async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None
     await notifier.close()
 
 
+async def test_a_reply_that_is_refused_costs_no_news(slack: SlackStandin, notifier: SlackBot) -> None:
+    """A thread that nobody may write to any more: the message is changed all the same, and that is the end of it."""
+    memory = await tell(notifier)
+    slack.misbehave("error", code="restricted_action", only="chat.postMessage")
+    alerts = (scenes.slo_page(), scenes.crash("x", 3))
+    after = await tell(notifier, memory, alerts=alerts)
+    (message,) = slack.workspace.top()
+    assert "2 alerts" in render_plain(message.payload)
+    assert slack.workspace.thread(message) == []
+    assert len(after["firing"].split()) == 2
+
+
 @pytest.mark.parametrize(
     "entry",
     [
