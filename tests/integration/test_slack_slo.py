@@ -96,8 +96,8 @@ async def test_a_page_says_where_it_burns(burning: Burning) -> None:
     # 19 of 20 bad events a minute, while four of ten requests go there
     assert "route=/pay  95 % of the bad ones (1,140), of all events 40 %" in shown
     assert "Error budget of availability over" in shown
-    assert list(burning.slack.calls)[-3:] == [
-        "files.getUploadURLExternal", "files.completeUploadExternal", "chat.postMessage",
+    assert list(burning.slack.calls)[-4:] == [
+        "files.getUploadURLExternal", "files.completeUploadExternal", "files.info", "chat.postMessage",
     ]  # fmt: skip
     over = tuple(replace(a, ends_at=burning.now) for a in burning.told().alerts)
     assert memory is not None
