@@ -1,1 +1,1 @@
-"""Templates in rules and notifications: the functions and data of Prometheus's and Alertmanager's."""
+"""Go templates of rules and notifications: their functions, their data, and the default templates."""
