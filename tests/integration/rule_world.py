@@ -46,7 +46,11 @@ class RememberingSink:
         """(alert's name, starts, ends) of what was told since the last time, in ms after T0."""
         told, self.told = self.told, []
         return [
-            (alert.name, _ms(alert.starts_at.timestamp()), alert.ends_at and _ms(alert.ends_at.timestamp()))
+            (
+                alert.name,
+                _ms(alert.starts_at.timestamp()),
+                None if alert.ends_at is None else _ms(alert.ends_at.timestamp()),
+            )
             for alert in told
         ]
 

@@ -128,7 +128,7 @@ async def test_pages(http: httpx.AsyncClient) -> None:
     """`group_limit` groups at a time, the next ones by the token; what is filtered out counts for nothing."""
     seen, token, pages = [], "", 0
     while True:
-        params = {"group_limit": 2, "type": "record", **({"group_next_token": token} if token else {})}
+        params: Params = {"group_limit": 2, "type": "record", **({"group_next_token": token} if token else {})}
         data = (await http.get("/api/v1/rules", params=params)).json()["data"]
         seen += names(data["groups"])
         pages += 1
