@@ -19,6 +19,7 @@ from alerting.manager.editing import Editing
 from alerting.manager.groups import AlertGroup, GroupTable
 from alerting.manager.inhibit import Inhibitor
 from alerting.manager.journal import Journal
+from alerting.manager.kept import KeptAlerts, with_grace
 from alerting.manager.nflog import NotificationLog
 from alerting.manager.peers import PEER_TIMEOUT_S, Peers
 from alerting.manager.recurring import RecurringSilences
@@ -115,6 +116,7 @@ class AlertManager:
         self.nflog = NotificationLog(writer)
         self._claims = Claims(writer, self.peers, self.clock)
         self._table = AlertTable()
+        self._ends = KeptAlerts()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -159,7 +161,8 @@ class AlertManager:
             if alert.fingerprint != fingerprint:  # kept by a version that counted otherwise
                 with contextlib.suppress(StoreError):
                     await self._keep({fingerprint: None, alert.fingerprint: document})
-            self._groups.insert(self._table.put(alert, now), now)
+            self._ends.kept(alert, document)
+            self._groups.insert(self._table.put(with_grace(alert, document, now), now), now)
         self._follow()
         tasks = [(self._dispatch(), "alert dispatcher"), (self._editing.run(self._tell_edited), "alert editing")]
         if self.peers.shared:
@@ -226,10 +229,9 @@ class AlertManager:
             raise Overloaded(f"too many alerts (at most {self._max_alerts} are known at once)", retry_after_s=60.0)
         changed: dict[str, Alert] = {}
         for alert in news:
-            old = self._table.get(alert.fingerprint)
             kept = self._table.put(alert, now)
             self._groups.insert(kept, now)
-            if old is None or old.alert != kept or old.alert.facts != kept.facts:
+            if self._ends.is_news(kept, now):
                 changed[kept.fingerprint] = kept
         self._wake.set()
         await self._keep({fingerprint: _document(alert, now) for fingerprint, alert in changed.items()})
@@ -368,6 +370,7 @@ class AlertManager:
             known = self._table.get(fingerprint)
             if known and known.alert.resolved_at(now) and not self._groups.holds(known.alert):
                 self._table.remove(fingerprint)
+                self._ends.forget(fingerprint)
                 gone.append(fingerprint)
         if gone:
             self.acknowledgements.end(gone)
@@ -376,7 +379,8 @@ class AlertManager:
 
     async def _keep(self, documents: Mapping[str, Document | None]) -> None:
         try:
-            await self._writer.write(ALERT, documents)
+            if documents:
+                await self._writer.write(ALERT, documents)
         except StoreError:
             ALERT_STATE_FAILURES.inc()
             raise
