@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.commands import alerts, check_config, demo, logs, query, serve, slo, test_rules
+from app.commands import alerts, check_config, demo, logs, query, serve, slack, slo, test_rules
 
 app = typer.Typer(name="watchhouse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -14,7 +14,7 @@ def _root() -> None:
     """Metrics, logs, SLOs and alerts over ClickHouse, spoken in PromQL and LogQL."""
 
 
-for command in (serve, check_config, test_rules, query, logs, slo, alerts, demo):
+for command in (serve, check_config, test_rules, query, logs, slo, alerts, slack, demo):
     command.register(app)
 
 

@@ -236,6 +236,8 @@ class Service:
             sharing=sharing,
         )
         await self._started("alert manager", self.alerts)
+        if self._loaded.slos.specs and any(receiver.slack_configs for receiver in alertmanager.receivers):
+            self.slack.room.warm_up()
         self.slos = self._slo_engine(pool, promql, state, writer, url)
         await self._started("slo engine", self.slos)
         self.rules = RuleEngine(

@@ -14,6 +14,7 @@ from slo.judge import shape_of
 from slo.ledger import Cells, Ledger
 from slo.measure import Ints, Measured, Sums
 from slo.period import Calendar, spans
+from slo.ranges import Range, merged, within
 from slo.removed import Removed, removed_intervals, removed_slices
 from slo.spec import Occurrences, SloSpec, sli_key
 from slo.tallies import Tallies
@@ -132,15 +133,14 @@ class Board:
 
     def derive(self) -> None:
         """Brings the slices, and counts without maintenance, up to what changed in the tallies. Blocks."""
-        changed = {key: t.changed_from_ms for key, t in self._by_key.items() if t.changed_from_ms is not None}
         wanted: dict[tuple[int, int], list[Watched]] = {}
         bounds: list[tuple[Watched, int, int]] = []
         for one in self._slos.values():
             if one.own is None or not one.to_ms:
                 continue
-            begins = [b for b in (changed.get(t.key) for t in one.tallies) if b is not None]
+            changed = [span for tally in one.tallies for span in tally.changes]
             first_ms, end_ms = self._own_bounds(one, one.own)
-            for span in _stale(one, one.own, first_ms, end_ms, begins):
+            for span in _stale(one, one.own, first_ms, end_ms, changed):
                 wanted.setdefault(span, []).append(one)
             bounds.append((one, first_ms, end_ms))
         for (from_ms, to_ms), slos in wanted.items():
@@ -153,7 +153,7 @@ class Board:
         for one, first_ms, end_ms in bounds:
             one.own_from_ms, one.own_to_ms = first_ms, end_ms
         for tally in self._by_key.values():
-            tally.changed_from_ms = None
+            tally.changes = []
 
     def batches(self, slos: Iterable[Watched] | None = None, at_ms: int | None = None) -> list[Batch]:
         """What is known of SLOs (all by default) that were counted; those of a shape together. Blocks.
@@ -348,22 +348,23 @@ def _by_shape(slos: Iterable[Watched]) -> list[list[Watched]]:
     return list(found.values())
 
 
-def _stale(one: Watched, ledger: Ledger, from_ms: int, to_ms: int, changed: Sequence[int]) -> list[tuple[int, int]]:
+def _stale(one: Watched, ledger: Ledger, from_ms: int, to_ms: int, changed: Sequence[Range]) -> list[Range]:
     """The spans of [from, to) in which what an SLO's own ledger holds is not what its tallies do."""
     if one.own_from_ms is None:
         return [(from_ms, to_ms)] if from_ms < to_ms else []
-    spans_ms = []
     # a slice that is over without its last intervals is a slice
-    start_ms = min([*changed, one.own_to_ms]) if changed or to_ms > one.own_to_ms else to_ms
-    unit_ms, old = ledger.unit_ms, start_ms < ledger.recent_from_ms
-    start_ms = max(from_ms, ledger.block_of(start_ms) if old else start_ms // unit_ms * unit_ms)
-    if start_ms < to_ms:
-        spans_ms.append((start_ms, to_ms))
-    # history that was read since
-    read_to_ms = min(-(-one.own_from_ms // ledger.block_ms) * ledger.block_ms, start_ms)
-    if from_ms < read_to_ms:
-        spans_ms.append((from_ms, read_to_ms))
-    return spans_ms
+    spans_ms = [*changed, (one.own_to_ms, to_ms)] if to_ms > one.own_to_ms else [*changed]
+    if from_ms < one.own_from_ms:
+        # history that was read since
+        spans_ms.append((from_ms, one.own_from_ms))
+    return within(merged(_outward(begin, end, ledger) for begin, end in spans_ms), from_ms, to_ms)
+
+
+def _outward(from_ms: int, to_ms: int, ledger: Ledger) -> Range:
+    """The units that a time touches; whole blocks of old ones."""
+    begin_ms = ledger.block_ms if from_ms < ledger.recent_from_ms else ledger.unit_ms
+    end_ms = ledger.block_ms if to_ms <= ledger.recent_from_ms else ledger.unit_ms
+    return from_ms // begin_ms * begin_ms, -(-to_ms // end_ms) * end_ms
 
 
 def _release(one: Watched) -> None:

@@ -49,8 +49,10 @@ class _Columns:
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, np.uint16))
 
     def grown(self, lanes: int) -> _Columns:
-        more = ((0, lanes - len(self.bad)), (0, 0))
-        return _Columns(np.pad(self.bad, more), np.pad(self.total, more), np.pad(self.counted, more))
+        # zeros take no memory before somebody writes to them
+        new, used = _Columns.of(lanes, self.bad.shape[1]), len(self.bad)
+        new.bad[:used], new.total[:used], new.counted[:used] = self.bad, self.total, self.counted
+        return new
 
     def of_lanes(self, lanes: Ints) -> _Columns:
         """Those of some lanes, copied."""
@@ -172,8 +174,14 @@ class Ledger:
     def advance(self, end_ms: int) -> None:
         """Time goes on: units that end at or before `end_ms` can be put. What is too old goes into blocks, or away."""
         newest = (end_ms - self.unit_ms) // self.block_ms
-        for block in range(max(self._newest + 1, newest - self._block_count - self._recent_blocks), newest + 1):
-            self._begin(block)
+        if newest - self._newest > self._block_count + self._recent_blocks:
+            # all of it is too old, or nothing was there yet
+            lanes = len(self._recent.bad)
+            self._recent = _Columns.of(lanes, self._recent_blocks * self._per_block)
+            self._blocks = _Columns.of(lanes, self._block_count)
+        else:
+            for block in range(self._newest + 1, newest + 1):
+                self._begin(block)
         self._newest = max(self._newest, newest)
 
     def put(self, cells: Cells) -> None:

@@ -24,6 +24,7 @@ MOST = 5
 _MOST_OF_A_LABEL = 2
 _LEAST_SHARE = 0.1
 _LEAST_MORE = 0.05
+_ANY_WINDOW_MS = 60_000
 _SUMMED_AWAY = ("__name__", "le", "quantile")
 
 
@@ -44,6 +45,8 @@ def offenders(spec: SloSpec, window_ms: int, ask: Ask) -> list[LabelValue]:
     if not isinstance(sli, EventsSli):
         return []
     total = _counts(sli.total, window_ms, spec.group, ask)
+    # what tells bad events from good ones, such as the status code, is no news
+    known = {name for name, _ in spec.group} | (_matched(sli.bad or sli.good) - _matched(sli.total))
     if sli.bad is not None:
         bad = _counts(sli.bad, window_ms, spec.group, ask)
     elif sli.good is not None:
@@ -51,7 +54,7 @@ def offenders(spec: SloSpec, window_ms: int, ask: Ask) -> list[LabelValue]:
         bad = _rest(total, good) if total is not None and good is not None else None
     else:
         bad = None
-    return standing_out(bad, total or (), {name for name, _ in spec.group}) if bad else []
+    return standing_out(bad, total or (), known) if bad else []
 
 
 def standing_out(bad: Counts, total: Counts, known: set[str] | frozenset[str] = frozenset()) -> list[LabelValue]:
@@ -102,6 +105,20 @@ def _inner_logql(text: str) -> str:
     if isinstance(tree, logql.VectorAggregation):
         return str(tree.expr) if tree.op == "sum" else ""
     return text
+
+
+def _matched(query: Query | None) -> set[str]:
+    """The labels that the selectors of a PromQL query ask for."""
+    inner = unsummed(query, _ANY_WINDOW_MS) if query is not None and query.language == "promql" else None
+    found: set[str] = set()
+
+    def look(node: pq.Expr) -> None:
+        if isinstance(node, pq.VectorSelector):
+            found.update(str(matcher.name) for matcher in node.matchers.matchers)
+
+    if inner is not None:
+        pq.transform(parse_promql(inner.text), post_visit=look)
+    return found
 
 
 def _counts(query: Query, window_ms: int, group: Labels, ask: Ask) -> Counts | None:

@@ -180,7 +180,7 @@ class Tallies:
                 self._take(those, begin, end)
             for tally in those:
                 tally.from_ms = max(tally.stored_from_ms, start)
-                tally.changed(tally.from_ms)
+                tally.changed(tally.from_ms, tally.to_ms)
 
     def _take(self, tallies: Sequence[Tally], from_ms: int, to_ms: int) -> None:
         """Puts what is kept of [from_ms, to_ms) into the ledger."""
@@ -303,7 +303,7 @@ class Tallies:
         for tally in tallies:
             if tally.new or tally.to_ms < from_ms:
                 tally.from_ms = tally.stored_from_ms = from_ms
-                tally.changed(from_ms)
+                tally.changed(from_ms, end_ms)
             tally.to_ms, tally.restarted = max(tally.to_ms, end_ms), False
             tally.from_ms = max(tally.from_ms, self.ledger.oldest_ms)
 
@@ -312,10 +312,12 @@ class Tallies:
     ) -> None:
         places = np.flatnonzero(changed)
         codes, starts = rows.codes[places], rows.events.starts_ms[places]
-        firsts = np.flatnonzero(np.diff(codes, prepend=-1))
-        for code, start in zip(codes[firsts].tolist(), starts[firsts].tolist(), strict=True):
+        edges = np.flatnonzero(np.diff(codes, prepend=-1, append=-1))
+        firsts, lasts = edges[:-1], edges[1:] - 1
+        found = (codes[firsts].tolist(), starts[firsts].tolist(), starts[lasts].tolist())
+        for code, start, last in zip(*found, strict=True):
             tally = owners[code][0]
-            tally.changed(start)
+            tally.changed(start, last + self.interval_ms)
             if start < tally.to_ms:
                 SLO_RECOUNTED.inc()
 
@@ -346,7 +348,7 @@ class Tallies:
             return
         for tally, counts in zip(tallies, answers, strict=True):
             self._replace(tally, counts, from_ms, to_ms)
-            tally.changed(from_ms)
+            tally.changed(from_ms, to_ms)
             SLO_RECOUNTED.inc((to_ms - from_ms) // self.interval_ms)
 
     def _replace(self, tally: Tally, counts: Counts, from_ms: int, to_ms: int) -> None:

@@ -32,8 +32,8 @@ class Tally:
     error: str | None = None
     late: list[Range] = field(default_factory=list)
     """[from, to) of intervals that samples reached which came late, and that were not counted again yet."""
-    changed_from_ms: int | None = None
-    """The start of the oldest interval that changed since somebody looked."""
+    changes: list[Range] = field(default_factory=list)
+    """[from, to) of intervals that changed since somebody looked."""
 
     @property
     def new(self) -> bool:
@@ -54,9 +54,9 @@ class Tally:
         """Notes [from, to) of intervals that late samples reached."""
         self.late = fewest(merged([*self.late, *ranges], LATE_APART_MS), LATE_RANGES)
 
-    def changed(self, from_ms: int) -> None:
-        """Notes that an interval changed."""
-        self.changed_from_ms = from_ms if self.changed_from_ms is None else min(self.changed_from_ms, from_ms)
+    def changed(self, from_ms: int, to_ms: int) -> None:
+        """Notes that intervals changed."""
+        self.changes = fewest(merged([*self.changes, (from_ms, to_ms)], LATE_APART_MS), LATE_RANGES)
 
 
 def group_key(tally: Tally, group: Labels) -> str:

@@ -35,6 +35,9 @@ class Samples(Protocol):
         It has a WatchhouseError where they cannot be.
         """
 
+    def flush(self) -> Future[None]:
+        """Sends on what was recorded; nothing is kept for certain before."""
+
 
 @dataclass(slots=True)
 class RuleRun:
@@ -148,6 +151,7 @@ class GroupRun:
         if self.stale:
             alive = {labels for _, _, series in done.kept for labels in series}
             done.ended = samples.record([Sample(labels, STALE) for labels in self.stale if labels not in alive])
+        samples.flush()
         if not done.cut:
             self.slot_ms = at_ms
         self.seconds, self.last_ms = time.monotonic() - begun, int(time.time() * 1000)

@@ -9,7 +9,7 @@ from typing import Protocol
 from alerting.rules.evaluate import Sample, vector_of
 from alerting.rules.spec import Group
 from app.histogram import Histogram
-from app.labels import Labels
+from app.labels import METRIC_NAME, Labels
 from app.query.logql.engine import LogQLEngine
 from app.query.promql.engine import InstantQueries, PromQLEngine
 from app.query.result import QueryResult
@@ -35,7 +35,8 @@ class RuleSamples:
         self._sink = sink
         self._query_ms = query_ms
         self._read: InstantQueries | None = None
-        self._waiting: list[Future[None]] = []
+        self._rows: list[tuple[Labels, float | Histogram]] = []
+        self._kept: Future[None] = Future()
 
     def instant(self, query: str) -> QueryResult:
         """The answer to a query at this time; it sees what was recorded. Raises WatchhouseError."""
@@ -45,8 +46,7 @@ class RuleSamples:
             self._read = self._promql.instants([rule.expr for rule in self._group.rules], self._query_ms)
         if not self._read.covers(query):
             # it reads the store, and there must be what was recorded
-            wait(self._waiting, _KEPT_S)
-            self._waiting = []
+            wait([self.flush()], _KEPT_S)
         return self._read.instant(query)
 
     def ask(self, query: str) -> list[tuple[Labels, float | Histogram]]:
@@ -54,18 +54,31 @@ class RuleSamples:
         return [(sample.labels, sample.value) for sample in vector_of(self.instant(query))]
 
     def record(self, samples: Sequence[Sample]) -> Future[None]:
-        """Takes samples at this time."""
-        if not samples:
-            return _done()
-        if self._read is not None:
-            for sample in samples:
-                self._read.add(sample.labels, sample.value)
-        future = self._sink.write([(sample.labels, sample.value) for sample in samples], self._query_ms)
-        self._waiting.append(future)
-        return future
+        """Takes samples at this time; they are sent on with the next `flush`."""
+        rows = [(sample.labels, sample.value) for sample in samples]
+        self._rows += rows
+        if self._read is not None and rows:
+            by_metric: dict[str, list[tuple[Labels, float | Histogram]]] = {}
+            for row in rows:
+                by_metric.setdefault(next((v for name, v in row[0] if name == METRIC_NAME), ""), []).append(row)
+            for metric, own in by_metric.items():
+                self._read.add(metric, own)
+        return self._kept
 
+    def flush(self) -> Future[None]:
+        """Sends on what was recorded. What it gives, as what `record` gave before, is done when that is kept."""
+        rows, kept = self._rows, self._kept
+        self._rows, self._kept = [], Future()
+        if not rows:
+            kept.set_result(None)
+            return kept
 
-def _done() -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(None)
-    return future
+        def told(written: Future[None]) -> None:
+            error = written.exception()
+            if error is None:
+                kept.set_result(None)
+            else:
+                kept.set_exception(error)
+
+        self._sink.write(rows, self._query_ms).add_done_callback(told)
+        return kept

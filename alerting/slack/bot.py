@@ -14,6 +14,7 @@ from alerting.slack.errors import SlackError
 from alerting.slack.extras import Extras, Picture
 from alerting.slack.ids import group_id
 from alerting.slack.lookup import GROUP_EVENT, REPLY_EVENT, Lookup
+from alerting.slack.message import QUIET_LINKS
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import GroupState
 from alerting.slack.thread import Reply, Told, replies
@@ -42,7 +43,8 @@ class SlackBot:
     integration = "slack"
 
     def __init__(self, key: str, words: Words, api: SlackApi, room: SlackRoom) -> None:
-        self.send_resolved = words.config.send_resolved
+        # the end changes the message and calls nobody: it is told unless somebody says that it is not to be
+        self.send_resolved = words.config.send_resolved or "send_resolved" not in words.config.model_fields_set
         self._key = key
         self._words = words
         self._api = api
@@ -91,7 +93,9 @@ class SlackBot:
             if not pings and before.says(state):
                 return before
             try:
-                told = attempt.told or await self._change(notification, state, before)
+                told = attempt.told
+                if told is None or not told.says(state):
+                    told = await self._change(notification, state, before)
             except SlackError as error:
                 if error.kind != "gone":
                     raise
@@ -122,7 +126,7 @@ class SlackBot:
         payload, told = await self._payload(notification, state, before)
         payload |= {"channel": before.channel, "ts": before.ts}
         payload["metadata"] = self._metadata(notification, state, "")
-        for key in ("username", "icon_emoji", "icon_url", "link_names"):
+        for key in ("username", "icon_emoji", "icon_url", "link_names", *QUIET_LINKS):
             # who a message is from cannot be changed, and chat.update refuses to try
             payload.pop(key, None)
         await self._send("chat.update", payload, notification, before.channel)
@@ -140,6 +144,7 @@ class SlackBot:
                 "channel": told.channel,
                 "thread_ts": told.ts,
                 "text": reply.text,
+                **QUIET_LINKS,
                 "metadata": {"event_type": REPLY_EVENT, "event_payload": {"key": reply.key}},
             }
             if reply.broadcast:

@@ -28,6 +28,11 @@ class ChartMaker:
         """The picture, 900 by 300 points."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, draw, burn_down)
 
+    def warm_up(self) -> None:
+        """Draws a picture nobody sees, so that the first page need not wait for it. Does not block."""
+        now = datetime.now(UTC)
+        self._thread.submit(draw, BurnDown("", 99.0, [now - timedelta(hours=1), now], [1.0, 0.9], now))
+
     def close(self) -> None:
         """Ends the thread after the picture under way. Safe to call twice."""
         self._thread.shutdown(wait=False, cancel_futures=True)

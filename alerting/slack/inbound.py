@@ -145,7 +145,7 @@ class SlackInbound:
                 else Answer(f"👀 {mrkdwn.escaped(person.shown, 100)} looks after it", public=True)
             )
         if length not in LENGTHS:
-            raise ValueError(f"the length {length!r}")
+            return None
         until = await silence(self._world, self._rights, group, length, person)
         words = f"silenced until {mrkdwn.date(until)}"
         return Answer(

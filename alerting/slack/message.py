@@ -26,7 +26,8 @@ from alerting.slack.state import GroupState, State, name_of, severity
 from app.alert import Alert
 
 MAX_SLOS_IN_FULL = 2
-MAX_ALERTS_SHOWN = 10
+QUIET_LINKS = {"unfurl_links": False, "unfurl_media": False}
+"""A page is not buried under previews of the pages it links to."""
 MAX_LINES = 12
 RED, ORANGE, BLUE, GREY, GREEN = "#d50200", "#e8912d", "#1d9bd1", "#9a9a9a", "#2eb67d"
 SIGNS: dict[State, str] = {"firing": "🔴", "acknowledged": "👀", "silenced": "🔕", "resolved": "✅"}
@@ -59,6 +60,7 @@ def rich_message(
     top = [header(title(state)), *([section(own.above)] if own.above else [])]
     room = MAX_BLOCKS - len(top) - len(foot)
     return {
+        **QUIET_LINKS,
         "text": fallback(state, own),
         "blocks": top,
         "attachments": [{"color": own.color or color(state), "blocks": [*body[:room], *foot]}],

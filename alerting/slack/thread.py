@@ -167,13 +167,13 @@ def _silenced_words(now: GroupState, hushed: Sequence[Alert]) -> str:
     one = next(one for one in now.quiet if one.alert is hushed[0])
     what = "" if len(hushed) == len(now.alive) else f"{_names(hushed, now)}: "
     if one.by == "inhibition":
-        return f"🔕 {what}inhibited by another alert"
+        return f"🔕 {what}{'inhibited' if what else 'Inhibited'} by another alert"
     if one.by == "mute":
-        return f"🔕 {what}muted by {mrkdwn.escaped(', '.join(one.ids), 200)}"
+        return f"🔕 {what}{'muted' if what else 'Muted'} by {mrkdwn.escaped(', '.join(one.ids), 200)}"
     by = f" by {mrkdwn.escaped(one.author, 100)}" if one.author else ""
     until = f" until {mrkdwn.date(one.until)}" if one.until else ""
     comment = f": {mrkdwn.escaped(one.comment, 300)}" if one.comment else ""
-    return f"🔕 {what}silenced{by}{until}{comment}"
+    return f"🔕 {what}{'silenced' if what else 'Silenced'}{by}{until}{comment}"
 
 
 def _names(alerts: Sequence[Alert], now: GroupState) -> str:
@@ -181,15 +181,20 @@ def _names(alerts: Sequence[Alert], now: GroupState) -> str:
     shared = set(now.notification.group_labels)
     if len(now.alerts) > 1:
         shared |= set(common_pairs([a.labels for a in now.alerts]))
+    alike = len({_subject(a) for a in now.alerts}) == 1
     named: list[str] = []
     for alert in alerts[:_NAMED]:
-        summary = words_of(alert)[0]
         labels = (
             label_codes(alert.labels, hidden={name for name, _ in shared}) if alert.facts.get("slo") is None else ""
         )
-        named.append(" ".join(part for part in (mrkdwn.bold(summary or name_of(alert), 150), labels) if part))
+        subject = "" if alike and labels else mrkdwn.bold(_subject(alert), 150)
+        named.append(" ".join(part for part in (subject, labels) if part))
     more = f" and {len(alerts) - _NAMED} more" if len(alerts) > _NAMED else ""
     return ", ".join(dict.fromkeys(named)) + more
+
+
+def _subject(alert: Alert) -> str:
+    return words_of(alert)[0] or name_of(alert)
 
 
 def _more(joined: Sequence[Alert]) -> str:

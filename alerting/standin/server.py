@@ -27,6 +27,7 @@ class ReceivedMessage:
     at: datetime
     path: str
     payload: dict[str, Any]
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class SlackStandin:
             self.refusals.append(str(refusal))
             await self._tell()
             return web.Response(status=400, text=refusal.code)
-        await self._keep(ReceivedMessage(datetime.now(UTC), request.path, payload))
+        await self._keep(ReceivedMessage(datetime.now(UTC), request.path, payload, body))
         if bad is not None:
             await self._released.wait()
         return web.Response(text="ok")

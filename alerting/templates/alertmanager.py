@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from alerting.templates.encodings import base64_decoded, base64_encoded, query_unescaped
 from alerting.templates.texts import humanize_duration, lower, safe_html, title, upper
 from alerting.templates.values import Data
-from app.gotemplate import CallError, Duration, TemplateSet, Time
+from app.gotemplate import CallError, Duration, Limits, TemplateSet, Time
 from app.gotemplate.expressions import matches, replace_all
 from app.gotemplate.html.types import URL
 from app.gotemplate.jsontext import json_of
@@ -19,6 +19,8 @@ from app.gotemplate.timeparse import parse_time
 from app.gotemplate.times import ZERO_TIME
 from app.gotemplate.values import StringSlice
 
+# enough for a message that lists the labels of 10,000 alerts
+_LIMITS = Limits(steps=5_000_000, output=16 << 20)
 _SPACES = "\t\n\v\f\r \x85\xa0"
 
 
@@ -30,8 +32,8 @@ class AlertTemplates:
 
     def __init__(self, texts: Sequence[tuple[str, str]] = ()) -> None:
         """`texts`: (file name, text) of the files that `templates:` names. Raises TemplateError."""
-        self._text = TemplateSet(FUNCTIONS, missing_key="zero")
-        self._html = TemplateSet(FUNCTIONS, missing_key="zero", html=True)
+        self._text = TemplateSet(FUNCTIONS, missing_key="zero", limits=_LIMITS)
+        self._html = TemplateSet(FUNCTIONS, missing_key="zero", limits=_LIMITS, html=True)
         for templates in (self._text, self._html):
             for name, text in (*_defaults(), *texts):
                 templates.parse(name, text)

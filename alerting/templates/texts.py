@@ -12,6 +12,8 @@ from app.gotemplate.quoting import quoted
 from app.gotemplate.values import type_of
 
 _MIDDLES = frozenset("'.:·‘’․‧·՟״︓︰﹒﹕＇．：")
+# scripts without spaces between words: each letter stands for itself
+_WITHOUT_SPACES = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
 _SMALL = ("m", "u", "n", "p", "f", "a", "z", "y")
 _LONGEST_NS = 2**63
 
@@ -66,6 +68,8 @@ def _cased(character: str) -> bool:
 
 def _part_of_word(character: str) -> bool:
     category = unicodedata.category(character)
+    if category == "Lo" and unicodedata.name(character, "").startswith(_WITHOUT_SPACES):
+        return False
     return category[0] in "LM" or category in ("Nd", "Pc", "Cf")
 
 

@@ -9,8 +9,9 @@ from urllib.parse import quote_plus
 
 from app.gotemplate.calls import VALUE, Function, Signature
 from app.gotemplate.errors import CallError
+from app.gotemplate.formats import sprintf
 from app.gotemplate.objects import fields_of
-from app.gotemplate.printing import sprint, sprintf, sprintln, text_of
+from app.gotemplate.printing import sprint, sprintln, text_of
 from app.gotemplate.quoting import printable
 from app.gotemplate.values import (
     ANY,

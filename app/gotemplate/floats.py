@@ -35,8 +35,8 @@ def format_float(value: float, form: Form, precision: int = -1) -> str:
     if form in "xX":
         return sign + _hexadecimal(value, form, precision)
     if form == "b":
-        mantissa, exponent = math.frexp(value)
-        return f"{sign}{int(mantissa * 2**53)}p{exponent - 53:+d}"
+        exponent = max(math.frexp(value)[1] - 53, -1074) if value else -1074
+        return f"{sign}{int(math.ldexp(value, -exponent))}p{exponent:+d}"
     return sign + _shorter(value, "e" if form == "g" else "E", precision)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Container
 
 from app.gotemplate.errors import TemplateSyntaxError
@@ -83,6 +85,7 @@ class _Parser:
         self._tokens = tokens_of(
             text, break_is_function="break" in functions, continue_is_function="continue" in functions
         )
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
         self._at = 0
         self._seen = -1
         self._action_line = 0
@@ -114,7 +117,7 @@ class _Parser:
         return token
 
     def _line(self, token: Token) -> int:
-        return self._text.count("\n", 0, token.pos) + 1
+        return bisect_left(self._line_ends, token.pos) + 1
 
     def _error(self, message: str) -> TemplateSyntaxError:
         line = self._line(self._tokens[self._seen]) if self._seen >= 0 else 0

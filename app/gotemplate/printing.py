@@ -1,4 +1,4 @@
-"""Go's fmt: Sprint, Sprintln and Sprintf over the values of templates."""
+"""Go's fmt over the values of templates: Sprint and Sprintln, and each verb."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from app.gotemplate.quoting import printable, quoted
 from app.gotemplate.values import INVALID, GoType, as_bytes, type_of
 
 MOST_CHARACTERS = 8 << 20
-_WIDEST = 1_000_000
-_SPEC = re.compile(r"%([-+# 0]*)", re.ASCII)
+WIDEST = 1_000_000
 _STRINGABLE = frozenset("vsxXq")
 _FLOAT_VERBS = {"v": ("g", -1), "F": ("f", 6), "f": ("f", 6), "e": ("e", 6), "E": ("E", 6), "g": ("g", -1),
                 "G": ("G", -1), "x": ("x", -1), "X": ("X", -1), "b": ("b", -1)}  # fmt: skip
@@ -24,7 +23,9 @@ _BASES = {"v": "d", "d": "d", "b": "b", "o": "o", "O": "o", "x": "x", "X": "X"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Flags:
+class Flags:
+    """How a verb is to print; `plus_v` and `sharp_v` are the flags of %+v and %#v."""
+
     plus: bool = False
     minus: bool = False
     sharp: bool = False
@@ -36,20 +37,20 @@ class _Flags:
     precision: int | None = None
 
 
-_PLAIN = _Flags()
+PLAIN = Flags()
 
 
 def sprint(values: Sequence[object]) -> str:
     """Values side by side, a space between two of which neither is a string. Raises TooLong."""
     if len(values) == 1:
         return text_of(values[0])
-    printer = _Printer()
+    printer = Printer()
     before_is_string = False
     for at, value in enumerate(values):
         is_string = value is not None and value is not INVALID and type_of(value).kind == "string"
         if at and not is_string and not before_is_string:
             printer.write(" ")
-        printer.argument(value, "v", _PLAIN)
+        printer.argument(value, "v", PLAIN)
         before_is_string = is_string
     return printer.text()
 
@@ -61,8 +62,8 @@ def text_of(value: object) -> str:
         return value  # type: ignore[return-value]  # it is one
     if kind is int:
         return str(value)
-    printer = _Printer()
-    printer.argument(value, "v", _PLAIN)
+    printer = Printer()
+    printer.argument(value, "v", PLAIN)
     return printer.text()
 
 
@@ -70,8 +71,8 @@ def shown(value: object) -> str:
     """One value as `{{.}}` prints it: text_of, but for a pointer what it points to. Raises TooLong."""
     if type(value) in (str, int) or type_of(value).kind != "ptr":
         return text_of(value)
-    printer = _Printer()
-    printer.argument(value, "v", _PLAIN, pointed=True)
+    printer = Printer()
+    printer.argument(value, "v", PLAIN, pointed=True)
     return printer.text()
 
 
@@ -80,155 +81,26 @@ def sprintln(values: Sequence[object]) -> str:
     return " ".join(text_of(value) for value in values) + "\n"
 
 
-def sprintf(form: str, values: Sequence[object]) -> str:
-    """Values by the verbs of a format; what is wrong with it is in the text, as `%!d(string=x)`. Raises TooLong."""
-    return _Formatter(form, values).text()
+class Printer:
+    """Texts of values, one behind the other."""
 
-
-class _Formatter:
-    def __init__(self, form: str, values: Sequence[object]) -> None:
-        self._form = form
-        self._values = values
-        self._at = 0
-        self._value = 0
-        self._reordered = False
-        self._good = True
-        self._printer = _Printer()
-
-    def text(self) -> str:
-        form, printer = self._form, self._printer
-        while self._at < len(form):
-            verb = form.find("%", self._at)
-            if verb < 0:
-                printer.write(form[self._at :])
-                break
-            printer.write(form[self._at : verb])
-            self._at = verb
-            if not self._verb():
-                printer.write("%!(NOVERB)")
-                break
-        rest = self._values[self._value :]
-        if rest and not self._reordered:
-            printer.write("%!(EXTRA ")
-            for at, value in enumerate(rest):
-                printer.write(", " if at else "")
-                printer.typed(value)
-            printer.write(")")
-        return printer.text()
-
-    def _verb(self) -> bool:
-        """Prints by the verb at hand; false if the format ends before it."""
-        match = _SPEC.match(self._form, self._at)
-        assert match is not None
-        signs, self._at, self._good = match[1], match.end(), True
-        flags = _Flags("+" in signs, "-" in signs, "#" in signs, " " in signs, "0" in signs)
-        after_index = self._index()
-        flags, after_index = self._width(flags, after_index)
-        flags, after_index = self._precision(flags, after_index)
-        if not after_index:
-            self._index()
-        if self._at >= len(self._form):
-            return False
-        verb = self._form[self._at]
-        self._at += 1
-        if verb == "%":
-            self._printer.write("%")
-        elif not self._good:
-            self._printer.write(f"%!{verb}(BADINDEX)")
-        elif self._value >= len(self._values):
-            self._printer.write(f"%!{verb}(MISSING)")
-        else:
-            if verb in "vw":
-                flags = replace(flags, sharp_v=flags.sharp, sharp=False, plus_v=flags.plus, plus=False)
-            self._printer.argument(self._values[self._value], verb, flags)
-            self._value += 1
-        return True
-
-    def _index(self) -> bool:
-        """Reads `[n]`."""
-        if self._form[self._at : self._at + 1] != "[":
-            return False
-        self._reordered = True
-        end = self._form.find("]", self._at)
-        if end < 0 or len(self._form) - self._at < 3:
-            self._good = False
-            self._at += 1
-            return False
-        inner = self._form[self._at + 1 : end]
-        self._at = end + 1
-        digits = inner.isascii() and inner.isdigit() and len(inner) < 8
-        if digits and 0 < int(inner) <= len(self._values):
-            self._value = int(inner) - 1
-            return True
-        self._good = False
-        return digits
-
-    def _width(self, flags: _Flags, after_index: bool) -> tuple[_Flags, bool]:
-        if self._form[self._at : self._at + 1] == "*":
-            self._at += 1
-            width = self._star()
-            if width is None:
-                self._printer.write("%!(BADWIDTH)")
-                return flags, False
-            if width < 0:
-                return replace(flags, width=-width, minus=True, zero=False), False
-            return replace(flags, width=width), False
-        width = self._digits()
-        if after_index and width is not None:
-            self._good = False
-        return replace(flags, width=width), after_index
-
-    def _precision(self, flags: _Flags, after_index: bool) -> tuple[_Flags, bool]:
-        if self._at + 1 >= len(self._form) or self._form[self._at] != ".":
-            return flags, after_index
-        self._at += 1
-        if after_index:
-            self._good = False
-        after_index = self._index()
-        if self._form[self._at : self._at + 1] == "*":
-            self._at += 1
-            precision = self._star()
-            if precision is None or precision < 0:
-                self._printer.write("%!(BADPREC)")
-                return flags, False
-            return replace(flags, precision=precision), False
-        return replace(flags, precision=self._digits() or 0), after_index
-
-    def _digits(self) -> int | None:
-        """A number in the format; one with more digits than a width may have ends the format."""
-        found = None
-        while "0" <= self._form[self._at : self._at + 1] <= "9":
-            if found is not None and found > _WIDEST:
-                self._at = len(self._form)
-                return None
-            found = (found or 0) * 10 + int(self._form[self._at])
-            self._at += 1
-        return found
-
-    def _star(self) -> int | None:
-        if self._value >= len(self._values):
-            return None
-        value = self._values[self._value]
-        self._value += 1
-        return int(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _WIDEST else None
-
-
-class _Printer:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._size = 0
         self._erring = False
 
     def text(self) -> str:
+        """What was written."""
         return "".join(self._parts)
 
     def write(self, text: str) -> None:
+        """Puts a text behind what was written. Raises TooLong."""
         self._size += len(text)
         if self._size > MOST_CHARACTERS:
             raise TooLong
         self._parts.append(text)
 
-    def _pad(self, text: str, flags: _Flags) -> None:
+    def _pad(self, text: str, flags: Flags) -> None:
         if flags.width is not None and flags.width > len(text):
             if flags.width > MOST_CHARACTERS:
                 raise TooLong
@@ -241,9 +113,9 @@ class _Printer:
             self.write("<nil>")
         else:
             self.write(f"{type_of(value)}=")
-            self.argument(value, "v", _PLAIN)
+            self.argument(value, "v", PLAIN)
 
-    def _bad(self, value: object, verb: str, flags: _Flags) -> None:
+    def _bad(self, value: object, verb: str, flags: Flags) -> None:
         self._erring = True
         self.write(f"%!{verb}(")
         if value is None or value is INVALID:
@@ -254,7 +126,7 @@ class _Printer:
         self.write(")")
         self._erring = False
 
-    def argument(self, value: object, verb: str, flags: _Flags, depth: int = 0, *, pointed: bool = False) -> None:
+    def argument(self, value: object, verb: str, flags: Flags, depth: int = 0, *, pointed: bool = False) -> None:
         """One value by a verb; `pointed` is for a pointer of which the structure is to be shown."""
         if value is None or value is INVALID:
             if depth:
@@ -280,7 +152,7 @@ class _Printer:
         else:
             self._by_kind(value, verb, flags, depth)
 
-    def _by_kind(self, value: object, verb: str, flags: _Flags, depth: int) -> None:
+    def _by_kind(self, value: object, verb: str, flags: Flags, depth: int) -> None:
         go_type = type_of(value)
         match go_type.kind:
             case "bool":
@@ -312,7 +184,7 @@ class _Printer:
             case _:
                 self._pad(f"0x{id(value):x}", flags)
 
-    def _pointer(self, value: object, go_type: GoType, verb: str, flags: _Flags, depth: int) -> None:
+    def _pointer(self, value: object, go_type: GoType, verb: str, flags: Flags, depth: int) -> None:
         element = go_type.element
         if depth or element is None or element.kind not in ("struct", "map", "slice"):
             self._pad(f"0x{id(value):x}", flags)
@@ -320,7 +192,7 @@ class _Printer:
         self.write("&")
         self._struct(value, element, verb, flags, depth)
 
-    def _map(self, value: Mapping[object, object], go_type: GoType, verb: str, flags: _Flags, depth: int) -> None:
+    def _map(self, value: Mapping[object, object], go_type: GoType, verb: str, flags: Flags, depth: int) -> None:
         self.write(f"{go_type}{{" if flags.sharp_v else "map[")
         for at, key in enumerate(sorted_keys(value)):
             if at:
@@ -330,7 +202,7 @@ class _Printer:
             self.argument(value[key], verb, flags, depth + 1)
         self.write("}" if flags.sharp_v else "]")
 
-    def _sequence(self, value: Sequence[object], go_type: GoType, verb: str, flags: _Flags, depth: int) -> None:
+    def _sequence(self, value: Sequence[object], go_type: GoType, verb: str, flags: Flags, depth: int) -> None:
         self.write(f"{go_type}{{" if flags.sharp_v else "[")
         for at, item in enumerate(value):
             if at:
@@ -338,7 +210,7 @@ class _Printer:
             self.argument(item, verb, flags, depth + 1)
         self.write("}" if flags.sharp_v else "]")
 
-    def _struct(self, value: object, go_type: GoType, verb: str, flags: _Flags, depth: int) -> None:
+    def _struct(self, value: object, go_type: GoType, verb: str, flags: Flags, depth: int) -> None:
         self.write(f"{go_type}{{" if flags.sharp_v else "{")
         for at, (name, item) in enumerate(fields_of(value)):
             if at:
@@ -348,7 +220,7 @@ class _Printer:
             self.argument(item, verb, flags, depth + 1)
         self.write("}")
 
-    def _integer(self, number: int, value: object, verb: str, flags: _Flags, *, unsigned: bool = False) -> None:
+    def _integer(self, number: int, value: object, verb: str, flags: Flags, *, unsigned: bool = False) -> None:
         if verb in _BASES:
             if verb == "v" and flags.sharp_v and unsigned:
                 verb, flags = "x", replace(flags, sharp=True)
@@ -366,7 +238,7 @@ class _Printer:
         else:
             self._bad(value, verb, flags)
 
-    def _based(self, number: int, verb: str, flags: _Flags) -> None:
+    def _based(self, number: int, verb: str, flags: Flags) -> None:
         digits = f"{abs(number):{_BASES[verb]}}"
         sign = "-" if number < 0 else "+" if flags.plus else " " if flags.space else ""
         zero = flags.zero and not flags.minus
@@ -374,7 +246,7 @@ class _Printer:
             if flags.precision == 0 and number == 0:
                 self.write(" " * (flags.width or 0))
                 return
-            digits = digits.rjust(min(flags.precision, _WIDEST), "0")
+            digits = digits.rjust(min(flags.precision, WIDEST), "0")
         elif zero and flags.width:
             digits = digits.rjust(flags.width - len(sign), "0")
         prefix = ""
@@ -386,7 +258,7 @@ class _Printer:
             prefix = "0o" + prefix
         self._pad(sign + prefix + digits, replace(flags, zero=False))
 
-    def _float(self, number: float, value: object, verb: str, flags: _Flags) -> None:
+    def _float(self, number: float, value: object, verb: str, flags: Flags) -> None:
         if verb not in _FLOAT_VERBS:
             self._bad(value, verb, flags)
             return
@@ -414,7 +286,7 @@ class _Printer:
         else:
             self._pad(shown + digits, flags)
 
-    def _complex(self, value: complex, verb: str, flags: _Flags) -> None:
+    def _complex(self, value: complex, verb: str, flags: Flags) -> None:
         if verb not in _FLOAT_VERBS:
             self._bad(value, verb, flags)
             return
@@ -423,7 +295,7 @@ class _Printer:
         self._float(value.imag, value, verb, replace(flags, plus=True))
         self.write("i)")
 
-    def _string(self, text: str, verb: str, flags: _Flags, value: object) -> None:
+    def _string(self, text: str, verb: str, flags: Flags, value: object) -> None:
         if verb == "v" and flags.sharp_v:
             verb = "q"
         if verb in "vs":
@@ -447,7 +319,7 @@ def _form(form: str) -> Form:
     return form  # type: ignore[return-value]  # one of _FLOAT_VERBS
 
 
-def _hex(data: bytes, verb: str, flags: _Flags) -> str:
+def _hex(data: bytes, verb: str, flags: Flags) -> str:
     prefix = f"0{verb}" if flags.sharp and data else ""
     text = " ".join(prefix + f"{byte:02x}" for byte in data) if flags.space else prefix + data.hex()
     return text.upper() if verb == "X" else text
@@ -462,8 +334,9 @@ def _with_all_digits(text: str, form: str, precision: int) -> str:
         wanted = 6 if precision < 0 else precision
         plain = body.replace(".", "")
         wanted -= len(plain.lstrip("0")) or (1 if body == "0" else 0)
-    elif form in "xX":
-        wanted = (6 if precision < 0 else precision) - len(body.removeprefix("0x").removeprefix("0X").replace(".", ""))
+    elif form == "x":
+        # Go counts the x among the digits
+        wanted = (6 if precision < 0 else precision) - len(body.replace(".", "")[1:])
     if "." not in body:
         body += "."
     return body + "0" * max(0, wanted) + tail

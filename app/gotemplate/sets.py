@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 from app.gotemplate.builtins import BUILTINS
 from app.gotemplate.calls import Function, function_of
 from app.gotemplate.errors import TemplateError, TemplateLimit
-from app.gotemplate.execute import Execution, Limits, MissingKey
+from app.gotemplate.evaluate import Limits, MissingKey
+from app.gotemplate.execute import Execution
 from app.gotemplate.html.escape import escaped
 from app.gotemplate.html.escapers import ESCAPERS
 from app.gotemplate.parser import parse
@@ -16,7 +18,7 @@ from app.gotemplate.quoting import quoted
 from app.gotemplate.tree import Template, is_empty
 from app.gotemplate.values import well_formed
 
-_REMEMBERED = 1000
+_REMEMBERED = 4000
 
 
 class TemplateSet:
@@ -45,6 +47,7 @@ class TemplateSet:
         self._limits = limits or Limits()
         self._templates: dict[str, Template] = {}
         self._texts: OrderedDict[tuple[str, str], Mapping[str, Template]] = OrderedDict()
+        self._lock = Lock()
         self._safe: dict[str, Mapping[str, Template]] = {}
 
     def names(self) -> list[str]:
@@ -65,22 +68,30 @@ class TemplateSet:
         templates: Mapping[str, Template] = self._templates
         if self._html and name in templates:
             if name not in self._safe:
-                self._safe[name] = escaped(templates, name)
+                self._safe[name] = _escaped(templates, name)
             templates = self._safe[name]
         return self._run(templates, name, data, functions)
 
     def expand(self, text: str, data: object, *, name: str = "", **functions: Callable[..., object]) -> str:
         """What a text makes of data; it may use and redefine the set's templates for itself. Raises TemplateError."""
+        return self._run(self._of_text(name, text), name, data, functions)
+
+    def _of_text(self, name: str, text: str) -> Mapping[str, Template]:
+        """The templates of a text and the set, of texts asked for lately without reading them again."""
         key = name, text
-        templates = self._texts.get(key)
-        if templates is None:
-            templates = self._joined(_parsed(name, text, self._functions))
-            if self._html:
-                templates = escaped(templates, name)
-            self._texts[key] = templates
+        with self._lock:
+            found = self._texts.get(key)
+            if found is not None:
+                self._texts.move_to_end(key)
+                return found
+        found = self._joined(_parsed(name, text, self._functions))
+        if self._html:
+            found = _escaped(found, name)
+        with self._lock:
+            self._texts[key] = found
             if len(self._texts) > _REMEMBERED:
                 self._texts.popitem(last=False)
-        return self._run(templates, name, data, functions)
+        return found
 
     def check(self, text: str, *, name: str = "") -> None:
         """Raises TemplateSyntaxError for a text that cannot be read."""
@@ -113,3 +124,10 @@ def _parsed(name: str, text: str, functions: Mapping[str, Function]) -> dict[str
         return parse(name, text, functions)
     except RecursionError:
         raise TemplateLimit(f"template: {name}: nested too deeply") from None
+
+
+def _escaped(templates: Mapping[str, Template], name: str) -> Mapping[str, Template]:
+    try:
+        return escaped(templates, name)
+    except RecursionError:
+        raise TemplateLimit(f"html/template:{name}: nested too deeply") from None

@@ -59,6 +59,16 @@ class Number(Node):
     text: str
     value: Literal
 
+    def constant(self) -> int | float | complex | None:
+        """What it is where no type is wanted: its syntax says it. None for what does not fit into an int."""
+        number, text = self.value, self.text
+        if number.complex_ is not None:
+            return number.complex_
+        is_hexadecimal = text[:2] in ("0x", "0X") and len(text) > 2 and not set("pP") & set(text)
+        if number.floating is not None and text[0] != "'" and not is_hexadecimal and set(".eEpP") & set(text):
+            return number.floating
+        return number.integer
+
     def __str__(self) -> str:
         return self.text
 

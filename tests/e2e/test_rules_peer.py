@@ -103,7 +103,7 @@ def _send(urls: tuple[str, str], first: int) -> None:
             data = {
                 labels: [(at_ms, value)] for labels, values in SCRIPT.items() if (value := values[second]) is not None
             }
-            body = bytes(cramjam.snappy.compress_raw(write_request(data)))  # type: ignore[arg-type]
+            body = bytes(cramjam.snappy.compress_raw(write_request(data)))
             time.sleep(max(0.0, first + second - time.time()))
             for url in urls:
                 headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
@@ -149,8 +149,8 @@ def test_the_apis_show_the_same_rules(both: tuple[str, str, float]) -> None:
     """`/api/v1/rules` and `/api/v1/alerts` are alike but for how long evaluations took."""
     for path in ("rules", "alerts"):
         theirs, ours = (_shown(_ask(url, path)) for url in both[:2])
-        told = [json.dumps(one, indent=1, sort_keys=True).splitlines() for one in (theirs, ours)]
-        assert ours == theirs, "\n".join(difflib.unified_diff(*told))
+        before, after = (json.dumps(one, indent=1, sort_keys=True).splitlines() for one in (theirs, ours))
+        assert ours == theirs, "\n".join(difflib.unified_diff(before, after))
 
 
 def _shown(data: Any) -> Any:

@@ -43,14 +43,14 @@ def amtool_binary() -> str:
 
 
 @contextmanager
-def running_alertmanager(folder: Path, config: str) -> Iterator[str]:
+def running_alertmanager(folder: Path, config: str, *options: str) -> Iterator[str]:
     """The URL of an Alertmanager with this configuration, by itself."""
     (folder / "alertmanager.yml").write_text(config)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = [alertmanager_binary(), f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data"]
-    command += [f"--web.listen-address={address}", "--cluster.listen-address="]
+    command += [f"--web.listen-address={address}", "--cluster.listen-address=", *options]
     with (folder / "alertmanager.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

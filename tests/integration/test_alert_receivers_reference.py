@@ -35,7 +35,7 @@ templates: [own.tmpl]
 route:
   receiver: team (all)
   group_by: [group]
-  group_wait: 500ms
+  group_wait: 1s
   group_interval: 1s
 receivers:
   - name: team (all)

@@ -185,6 +185,13 @@ async def test_filters(api: httpx.AsyncClient, query: str, wanted: list[int | st
         ("{{ contains `ror` .level }} {{ hasPrefix `x` .level }} {{ not .level }}", "true false false"),
         ("{{ __timestamp__ | unixEpochMillis }} {{ len __line__ }}", f"{T // 10**6 + 1000} {len(APP[1])}"),
         ("{{ if gt (int .n) 5 }}many{{ end }}{{ if or .nothing .level }}!{{ end }}", "many!"),
+        (
+            "{{ with .level }}<{{ . }} {{ $.req_id }}>{{ end }}{{ with .nothing }}x{{ else }}none{{ end }}",
+            "<error b2>none",
+        ),
+        ("{{ $x := .level | upper }}{{ if $x }}{{ $x := 1 }}{{ $x }}{{ end }}{{ $x }}", "1ERROR"),
+        ("{{ print .n 1 (int .n) 2.5 }}|{{ println 1 .n }}|", "71 7 2.5|1 7\n|"),
+        ("{{ 0x10 }} {{ 'a' }} {{ 1_000 }} {{ `\\d` }}", "16 97 1000 \\d"),
     ],
 )
 async def test_templates(api: httpx.AsyncClient, template: str, wanted: str) -> None:

@@ -102,10 +102,10 @@ def test_what_is_added_is_seen_by_the_next(embedded_pool: Pool) -> None:
     together = PromQLEngine(embedded_pool, Limits()).instants(queries, T0)
     assert all(together.covers(query) for query in queries)
     assert together.instant("sum(r)").values.tolist() == [[3.0]]
-    together.add(series("r", job="a"), 10.0)
-    together.add(series("r", job="b"), STALE)
-    together.add(series("r", job="c"), 5.0)
-    together.add(series("fresh"), 7.0)
+    together.add("r", [(series("r", job="a"), 10.0)])
+    together.add("r", [(series("r", job="b"), STALE)])
+    together.add("r", [(series("r", job="c"), 5.0)])
+    together.add("fresh", [(series("fresh"), 7.0)])
     assert together.instant("sum(r)").values.tolist() == [[15.0]]
     assert together.instant("fresh + 1").values.tolist() == [[8.0]]
     assert together.instant('r{job="c"}').values.tolist() == [[5.0]]

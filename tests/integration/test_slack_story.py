@@ -104,15 +104,15 @@ async def test_one_incident_is_one_message(slack: SlackStandin, service: Service
     assert "api-3" in told[0]
     assert told[1].startswith("✅ ")
     assert "2 are left" in told[1]
-    assert told[2].startswith("🔕 silenced by kim until ")
+    assert told[2].startswith("🔕 Silenced by kim until ")
     assert told[3].startswith("✅ All resolved after 5m")
     assert not slack.refusals
     assert [s["createdBy"] for s in silences] == ["kim"]
     assert slack.responses[0]["text"].startswith("Silenced until")
 
 
-async def test_commands_and_mentions_are_answered(slack: SlackStandin, service: ServiceProcess) -> None:
-    """A slash command is answered to who asked, a mention in its thread, once however often Slack tells of it."""
+async def test_what_people_ask_and_do(slack: SlackStandin, service: ServiceProcess) -> None:
+    """Commands are answered to who asked, a mention once in its thread; logs, acknowledging and silencing are seen."""
     with service:
         person = Person(slack, service.url)
         assert (await person.verify_url()).json() == {"challenge": "3eZbrw1aB"}
@@ -126,31 +126,48 @@ async def test_commands_and_mentions_are_answered(slack: SlackStandin, service: 
             answer = await person.mention("ping", event_id="Ev1", ts="1700000000.000100", retry=retry)
             assert answer.status_code == 200
         await slack.wait_for(1)
+        async with httpx.AsyncClient() as client:
+            record = {"log": "panic: out of <memory>", "kubernetes": {"pod_name": "api-1", "container_name": "api"}}
+            (await client.post(f"{service.url}/fluentbit/kube.api", json=[record])).raise_for_status()
         await put(service, "api-1")
         await slack.wait_for(2)
+        (message,) = [m for m in slack.workspace.top() if m.own]
+        await person.press(message, "watchhouse_logs")
+        await slack.wait_until(lambda: len(slack.responses) == 1)
+        await person.press(message, "watchhouse_ack")
+        assert await thread_of(slack, message, 1) == ["👀 kim looks after it"]
+        assert render_plain(message.payload).startswith("👀 CrashLooping")
         assert "CrashLooping" in (await person.command("alerts")).json()["text"]
         group = (await person.command("alerts")).json()["text"].rsplit("`", 2)[1]
         assert "Silenced until" in (await person.command(f"silence {group} 1h we know")).json()["text"]
         await slack.wait_until(lambda: any("we know" in r for m in slack.workspace.top() for r in replies(slack, m)))
     (asked,) = [m for m in slack.workspace.top() if not m.own]
     assert replies(slack, asked) == ["pong"]
-
-
-async def test_acknowledged_and_logs(slack: SlackStandin, service: ServiceProcess) -> None:
-    """Acknowledging shows in the message and its thread; logs are shown to who asked."""
-    with service:
-        async with httpx.AsyncClient() as client:
-            record = {"log": "panic: out of <memory>", "kubernetes": {"pod_name": "api-1", "container_name": "api"}}
-            (await client.post(f"{service.url}/fluentbit/kube.api", json=[record])).raise_for_status()
-        await put(service, "api-1")
-        await slack.wait_for(1, timeout_s=20)
-        (message,) = slack.workspace.top()
-        person = Person(slack, service.url)
-        await person.press(message, "watchhouse_logs")
-        await slack.wait_until(lambda: len(slack.responses) == 1)
-        await person.press(message, "watchhouse_ack")
-        told = await thread_of(slack, message, 1)
     assert "panic: out of <memory>" in render_plain(slack.responses[0])
     assert slack.responses[0]["response_type"] == "ephemeral"
-    assert told == ["👀 kim looks after it"]
-    assert render_plain(message.payload).startswith("👀 CrashLooping")
+
+
+async def test_what_somebody_has_to_mend_is_shown(slack: SlackStandin, service: ServiceProcess) -> None:
+    """A token Slack does not know: log, metrics, health and explanation say so, until it is mended."""
+    token = slack.workspace.token
+    slack.workspace.token = "xoxb-another"
+    with service:
+        await put(service, "api-1")
+        await slack.wait_until(lambda: any("invalid_auth" in refusal for refusal in slack.refusals))
+        async with httpx.AsyncClient(base_url=service.url) as client:
+            health = (await client.get("/api/v1/status/health")).json()
+            metrics = (await client.get("/metrics")).text
+            alerts = (await client.get("/api/v2/alerts")).json()
+            why = (await client.get("/api/v1/alerts/explain", params={"fingerprint": alerts[0]["fingerprint"]})).text
+            slack.workspace.token = token
+            await slack.wait_for(1, timeout_s=20)
+            await slack.wait_until(lambda: True)
+            mended = (await client.get("/api/v1/status/health")).json()
+    said = "Slack says invalid_auth to chat.postMessage: the token is wrong: take the bot token (xoxb-…) of the app"
+    assert health["status"] == "yellow"
+    assert health["components"]["slack team/slack/0"] == {"status": "yellow", "detail": said}
+    assert 'watchhouse_slack_errors_total{error="invalid_auth"}' in metrics
+    assert 'watchhouse_alert_notifications_total{integration="slack",result="rejected"}' in metrics
+    assert said in why
+    assert said in service.log.read_text()
+    assert mended["components"].get("slack team/slack/0") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from unittest.mock import AsyncMock
 
@@ -10,9 +11,12 @@ import pytest
 
 from app.labels import Labels
 from app.store.client import Pool
+from app.store.slo_events import SloEvents
 from slo.engine import SloEngine
 from slo.period import Rolling
 from slo.spec import EventsSli, Query, SloSpec, Timeslices
+from slo.tallies import Tallies
+from slo.tally import Tally
 from tests.integration.slo_world import DAY, HOUR, MINUTE, NOW, PAGE, World, slo
 
 BY_PATH = slo(period=Rolling(3 * DAY), alerts=(PAGE,), grouping=("path",))
@@ -123,6 +127,38 @@ async def test_only_what_late_samples_touch_is_counted_again(world: World) -> No
     world.counted.asked.clear()
     await passed(world, engine, MINUTE)
     assert [(start, end) for _, start, end in world.counted.asked] == [(NOW - 4 * MINUTE, NOW + 2 * MINUTE)]
+    await engine.stop()
+
+
+async def test_slices_and_maintenance_are_made_again_where_late_samples_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an SLO of slices, and of one with maintenance, only the hours a late sample reached are read again."""
+    plain = slo(period=Rolling(3 * DAY), alerts=(PAGE,))
+    engine = world.engine(replace(plain, name="sliced", budgeting=Timeslices(5 * MINUTE, 0.9)), plain)
+    await engine.add_maintenance(NOW - 20 * HOUR, NOW - 19 * HOUR, slos=(plain.id,))
+    await engine.cycle()
+    before = {status.spec.id: (status.bad, status.total) for status in await engine.statuses()}
+    assert before[plain.id][1] == (3 * 1440 - 60) * 100
+    read: list[tuple[int, int]] = []
+    rows_of = Tallies.rows_of
+
+    def listened(tallies: Tallies, wanted: Sequence[tuple[Tally, Labels]], from_ms: int, to_ms: int) -> list[SloEvents]:
+        read.append((from_ms, to_ms))
+        return rows_of(tallies, wanted, from_ms, to_ms)
+
+    monkeypatch.setattr(Tallies, "rows_of", listened)
+    for at_ms in (NOW - 2 * DAY, NOW - 8 * MINUTE):
+        for at in range(at_ms // (5 * MINUTE) * 5 * MINUTE, at_ms // (5 * MINUTE) * 5 * MINUTE + 5 * MINUTE, MINUTE):
+            world.counted.minutes[at + MINUTE] = (0, 300)
+            written(world, at + MINUTE)
+    await passed(world, engine, 2 * MINUTE)
+    after = {status.spec.id: (status.bad, status.total) for status in await engine.statuses()}
+    assert after[plain.id][1] - before[plain.id][1] == 2 * 5 * 200
+    assert after["shop-sliced"][0] - before["shop-sliced"][0] == -2
+    assert read
+    # the samples lie at the end of an hour, so what they change reaches into the next
+    assert {end - start for start, end in read} == {2 * HOUR}
     await engine.stop()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from alerting.notify.build import build_notifiers
 from alerting.slack.bot import SlackBot
 from alerting.slack.extras import BurnDown, Offender
@@ -17,7 +15,7 @@ from tests.slack_standin import SlackStandin
 class Slos:
     """An `SloSource` that knows the SLO of the scenes."""
 
-    async def offenders(self, slo: str, window_ms: int) -> Sequence[Offender]:
+    async def offenders(self, slo: str, window_ms: int) -> list[Offender]:
         return scenes.OFFENDERS
 
     async def burn_down(self, slo: str, length_ms: int) -> BurnDown | None:

@@ -8,6 +8,9 @@ from datetime import timedelta
 from alerting.slack.chart import alt_text, draw
 from alerting.slack.extras import Extras, Picture
 from alerting.slack.message import rich_message
+from alerting.slack.state import GroupState
+from alerting.slack.thread import Told, replies
+from app.alert import Alert
 from app.labels import labels_from
 from tests.slack import scenes
 from tests.slack.drawn import Shown
@@ -21,6 +24,7 @@ def pictures() -> dict[str, list[Shown]]:
         "slack-slo": [Shown(_slo(), "14:12")],
         "slack-rules": [Shown(_crashes(), "14:03", edited=True), Shown(_disk(), "14:20")],
         "slack-quiet": [Shown(_acknowledged(), "14:12", edited=True), Shown(_silenced(), "14:03", edited=True)],
+        "slack-thread": [_night()],
     }
 
 
@@ -56,8 +60,29 @@ def _silenced() -> dict[str, object]:
     return rich_message(scenes.told(group=group, suppressed=quiet), scenes.LOOK, group="g")
 
 
-def resolved() -> dict[str, object]:
-    """The SLO's message when it is over."""
-    over = replace(scenes.slo_page(budget_left=0.391), ends_at=scenes.NOW + timedelta(minutes=21))
-    told = replace(scenes.told(over), now=scenes.NOW + timedelta(minutes=22))
-    return rich_message(told, scenes.LOOK, group="g")
+def _night() -> Shown:
+    """An incident that is over, with what happened below it, as the thread was told."""
+    group = labels_from({"alertname": "KubePodCrashLooping", "namespace": "payments"})
+    first, second, third = (
+        scenes.crash(f"api-7f9c4d-{pod}", minutes) for pod, minutes in (("2xkqv", 23), ("8hj2p", 19), ("bbn5z", 15))
+    )
+    now = scenes.NOW
+
+    def over(alert: Alert, minutes: int) -> Alert:
+        return replace(alert, ends_at=now + timedelta(minutes=minutes))
+
+    scene = scenes.told(group=group)
+    steps = [
+        replace(scene, alerts=(first, second, third), now=now - timedelta(minutes=15)),
+        replace(scene, alerts=(first, third, over(second, -6)), now=now - timedelta(minutes=5)),
+        replace(scene, alerts=(first, third), acknowledged=(scenes.acknowledged(first), scenes.acknowledged(third))),
+        replace(scene, suppressed=(scenes.silenced(first), scenes.silenced(third))),
+        replace(scene, alerts=(over(first, 21), over(third, 20)), now=now + timedelta(minutes=22)),
+    ]
+    told = Told.of(GroupState.of(replace(scene, alerts=(first,), now=now - timedelta(minutes=22))), "C1", "1.0")
+    shown: list[Shown] = []
+    for step in steps:
+        state = GroupState.of(step)
+        shown += [Shown({"text": r.text}, f"{step.now:%H:%M}") for r in replies(told, state, pings=True)]
+        told = Told.of(state, "C1", "1.0")
+    return Shown(rich_message(steps[-1], scenes.LOOK, group="g"), "14:03", edited=True, replies=shown)

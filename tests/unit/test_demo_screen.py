@@ -54,9 +54,9 @@ def test_text_is_never_markup() -> None:
 def test_a_resolved_message_counts_only_after_a_firing_one() -> None:
     """A resolved message of an incident before the demo's own is shown and not counted."""
     inbox = Inbox(screen(terminal=False)[0])
-    inbox.take(message("[RESOLVED] page x"))
+    inbox.take(message("✅ Resolved: x"))
     assert inbox.missing == ["the firing message", "the resolved message"]
-    inbox.take(message("[FIRING] page x"))
+    inbox.take(message("🔴 x burns at 20×"))
     assert inbox.missing == ["the resolved message"]
-    inbox.take(message("[RESOLVED] page x"))
+    inbox.take(message("✅ Resolved: x"))
     assert inbox.missing == []

@@ -333,7 +333,7 @@ OFFENDERS = st.lists(
 LOOKS = st.sampled_from([LOOK, Look()])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     st.lists(ALERTS, min_size=1, max_size=16),
     st.just(SlackConfig()) | CONFIGS,

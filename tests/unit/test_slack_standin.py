@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.slack_standin import Refusal, check_payload, render_plain
+from alerting.standin.workspace import ApiError
+from tests.slack_standin import Refusal, Workspace, check_payload, render_plain
 
 
 def text(n: int, kind: str = "mrkdwn") -> dict[str, Any]:
@@ -101,3 +102,108 @@ def test_a_message_in_a_terminal() -> None:
     }
     payload = {"blocks": [{"type": "header", "text": text(2, "plain_text")}], "attachments": [{"blocks": [section]}]}
     assert render_plain(payload) == "xx\n┃ a b c (https://x?a&b) d <e>"
+
+
+LEGACY_ACTION = {"type": "button", "text": "x", "url": "https://x"}
+MORE_REFUSED: dict[str, tuple[str, Any]] = {
+    "unknown_message_key": ("invalid_arg_name", {"text": "t", "txt": 1}),
+    "unknown_attachment_key": ("invalid_attachments", {"attachments": [{"text": "x", "colour": "red"}]}),
+    "six_actions": ("invalid_attachments", {"attachments": [{"text": "x", "actions": [LEGACY_ACTION] * 6}]}),
+    "action_to_nowhere": ("invalid_attachments", {"attachments": [{"text": "x", "actions": [{"type": "button"}]}]}),
+    "metadata": ("invalid_metadata_format", {"text": "t", "metadata": {"event_type": "x"}}),
+    "metadata_large": (
+        "metadata_too_large", {"text": "t", "metadata": {"event_type": "x", "event_payload": {"a": "x" * 8000}}},
+    ),
+    "file_of_nobody": ("invalid_blocks", blocks({"type": "image", "slack_file": {"id": "F1"}, "alt_text": "y"})),
+    "confirm": ("invalid_blocks", blocks({"type": "actions", "elements": [button(confirm={"title": text(3)})]})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "payload"), MORE_REFUSED.values(), ids=MORE_REFUSED)
+def test_refused_as_well(error: str, payload: Any) -> None:
+    """Keys nobody knows, legacy attachments past their limits, metadata, files that were not uploaded."""
+    with pytest.raises(Refusal) as caught:
+        check_payload(payload)
+    assert caught.value.code == error
+
+
+def call(workspace: Workspace, method: str, token: str = "xoxb-standin", **arguments: Any) -> dict[str, Any]:
+    """The answer of a method; an error as the real one has it."""
+    try:
+        return workspace.call(method, token, arguments)
+    except ApiError as error:
+        return {"ok": False, "error": error.code, "retry_after_s": error.retry_after_s}
+
+
+def test_the_errors_of_methods() -> None:
+    """Tokens, scopes, channels, messages of others and ids where Slack takes no names."""
+    workspace = Workspace()
+    workspace.add_channel("old", archived=True)
+    workspace.add_channel("away", member=False)
+    posted = call(workspace, "chat.postMessage", channel="alerts", text="a")
+    there = {"channel": posted["channel"], "ts": posted["ts"]}
+    said = {
+        "no token": call(workspace, "auth.test", ""),
+        "wrong token": call(workspace, "auth.test", "x"),
+        "no method": call(workspace, "chat.sing"),
+        "nowhere": call(workspace, "chat.postMessage", channel="x", text="a"),
+        "archived": call(workspace, "chat.postMessage", channel="old", text="a"),
+        "not a member": call(workspace, "chat.postMessage", channel="away", text="a"),
+        "by name": call(workspace, "chat.update", channel="alerts", ts=posted["ts"], text="b"),
+        "no message": call(workspace, "chat.update", channel=posted["channel"], ts="1.0", text="b"),
+        "no thread": call(workspace, "chat.postMessage", channel="alerts", text="a", thread_ts="1.0"),
+        "broadcast": call(workspace, "chat.postMessage", channel="alerts", text="a", reply_broadcast=True),
+        "history by name": call(workspace, "conversations.history", channel="alerts"),
+    }
+    workspace.scopes.clear()
+    said["scope"] = call(workspace, "chat.update", **there, text="b")
+    assert {name: answer["error"] for name, answer in said.items()} == {
+        "no token": "not_authed",
+        "wrong token": "invalid_auth",
+        "no method": "unknown_method",
+        "nowhere": "channel_not_found",
+        "archived": "is_archived",
+        "not a member": "not_in_channel",
+        "by name": "channel_not_found",
+        "no message": "message_not_found",
+        "no thread": "thread_not_found",
+        "broadcast": "invalid_arguments",
+        "history by name": "channel_not_found",
+        "scope": "missing_scope",
+    }
+
+
+def test_timestamps_only_grow_and_rates_are_kept() -> None:
+    """Of two messages a second the third is refused with the seconds to wait; edits and other channels are not."""
+    now = 1_700_000_000.0
+    workspace = Workspace(per_second=2.0, clock=lambda: now)
+    workspace.add_channel("other")
+    answers = [call(workspace, "chat.postMessage", channel="alerts", text="a") for _ in range(3)]
+    assert [a["ok"] for a in answers] == [True, True, False]
+    assert (answers[2]["error"], answers[2]["retry_after_s"]) == ("ratelimited", 1)
+    assert call(workspace, "chat.postMessage", channel="other", text="a")["ok"]
+    assert call(workspace, "chat.update", channel=answers[0]["channel"], ts=answers[0]["ts"], text="b")["ok"]
+    now += 2
+    later = call(workspace, "chat.postMessage", channel="alerts", text="a")
+    assert answers[0]["ts"] < answers[1]["ts"] < later["ts"]
+
+
+def test_uploads_are_whole_before_they_are_shown() -> None:
+    """A file has the bytes that were announced, is completed, and is a picture: only then a message may have it."""
+    workspace = Workspace()
+    png = b"\x89PNG and more"
+    image = {"type": "image", "alt_text": "x"}
+    where = call(workspace, "files.getUploadURLExternal", filename="a.png", length=str(len(png)))
+    message: dict[str, Any] = {
+        "channel": "alerts",
+        "text": "t",
+        "blocks": [image | {"slack_file": {"id": where["file_id"]}}],
+    }
+    with pytest.raises(Refusal):
+        call(workspace, "chat.postMessage", **message)
+    with pytest.raises(ApiError):
+        workspace.put_file(where["file_id"], png[:-1])
+    workspace.put_file(where["file_id"], png)
+    assert call(workspace, "files.completeUploadExternal", files=[{"id": where["file_id"]}])["ok"]
+    assert call(workspace, "chat.postMessage", **message)["ok"]
+    assert call(workspace, "files.getUploadURLExternal", filename="a.png")["error"] == "invalid_arguments"

@@ -221,6 +221,9 @@ class _SamplesAt:
     def record(self, samples: Sequence[Sample]) -> Future[None]:
         for sample in samples:
             self.world.samples.add(sample.labels, self.at_ms, sample.value)
+        return self.flush()
+
+    def flush(self) -> Future[None]:
         done: Future[None] = Future()
         done.set_result(None)
         return done

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from app.gotemplate.errors import TemplateError
+from app.gotemplate.errors import TemplateError, TemplateLimit
 from app.gotemplate.html.context import COMMENTS, SCRIPT_LITERALS, Context, Mistake, joined, wrong
 from app.gotemplate.html.transitions import after_text
 from app.gotemplate.quoting import quoted
@@ -27,6 +27,8 @@ from app.gotemplate.tree import (
     With,
 )
 
+# a template that is used in many places is judged again in each
+_MOST_NODES = 200_000
 _DOCTYPE = "<!DOCTYPE"
 _SCRIPT_TAG = re.compile("<(script|/script|!--)", re.IGNORECASE)
 _LINE_END = re.compile("[\n\r\u2028\u2029]")
@@ -122,6 +124,7 @@ class _Escaper:
         self._called: set[str] = set()
         self._loops: list[_Loop] = []
         self._text = ""
+        self._nodes = 0
 
     def template(self, context: Context, name: str, node: Node | None) -> tuple[Context, str]:
         """The context after a template that begins in one, and the name of its rewritten form."""
@@ -168,6 +171,9 @@ class _Escaper:
         return context, List(nodes.pos, made)
 
     def _node(self, context: Context, node: Node) -> tuple[Context, Node]:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise TemplateLimit(f"html/template: more than {_MOST_NODES} steps to find out where in HTML texts stand")
         match node:
             case Text():
                 return _text(context, node)
@@ -223,14 +229,14 @@ def _action(context: Context, node: Action) -> tuple[Context, Node]:
     if node.pipe.declared:
         return context, node
     context = context.nudged()
-    if context.state == "stateError":
-        return context, node
     for at, command in enumerate(node.pipe.commands):
         first = command.operands[0]
         if isinstance(first, Identifier) and first.name in _PREDEFINED:
             unquoted = context.state == "stateAttr" and context.delim == "delimSpaceOrTagEnd" and first.name == "html"
             if at < len(node.pipe.commands) - 1 or unquoted:
                 return wrong(f"predefined escaper {quoted(first.name)} disallowed in template", node), node
+    if context.state == "stateError":
+        return context, node
     if context.state in _URL_STATES:
         if context.url_part == "urlPartUnknown":
             return wrong(f"{node} appears in an ambiguous context within a URL", node), node

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from app.gotemplate.builtins import as_one_text
 from app.gotemplate.calls import Function, Signature
 from app.gotemplate.errors import CallError
 from app.gotemplate.html.attributes import attribute_type
@@ -250,5 +249,5 @@ ESCAPERS: Mapping[str, Function] = {
     "_html_template_urlescaper": _escaper(url_escaper),
     "_html_template_urlfilter": _escaper(url_filter),
     "_html_template_urlnormalizer": _escaper(url_normalizer),
-    "_eval_args_": _escaper(lambda *values: as_one_text(values)),
+    "_eval_args_": _escaper(lambda *values: sprint(values)),
 }

@@ -7,9 +7,8 @@ import re
 
 from app.durations import format_duration_ms
 from app.errors import BadQuery
+from app.gotemplate.quoting import unquoted as unquote
 
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
-_SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d|w|y)")
 _NS = {
     "ns": 1,
@@ -40,28 +39,13 @@ def quoted(text: str) -> str:
 
 def unquoted(literal: str, position: int) -> str:
     """The text of a "string" with Go's escapes, or of a `raw string`. Raises BadQuery."""
-    if literal[0] == "`":
-        return literal[1:-1].replace("\r", "")
-    if "\\" not in literal:
-        return literal[1:-1]
     try:
-        # bytes at first: \xff and \377 are bytes in Go, and only all of them together are UTF-8
-        return _ESCAPE.sub(_unescaped, literal[1:-1]).encode("utf-8", "surrogateescape").decode()
-    except (ValueError, UnicodeError):
+        text = unquote(literal)
+        # \xff and \377 are bytes in Go, and only all of them together are UTF-8
+        text.encode()
+    except ValueError:
         raise BadQuery(f"invalid escape sequence in the string at position {position}: {literal}", position) from None
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    code = match[1]
-    if code in _SIMPLE:
-        return _SIMPLE[code]
-    if code[0] in "uU" and len(code) > 1:
-        character = chr(int(code[1:], 16))
-        if "\ud800" <= character <= "\udfff":
-            raise ValueError(code)
-        return character
-    value = int(code[1:], 16) if code[0] == "x" and len(code) == 3 else int(code, 8) if len(code) == 3 else 256
-    return bytes([value]).decode("ascii", "surrogateescape")
+    return text
 
 
 def duration_ms(text: str, position: int) -> int:

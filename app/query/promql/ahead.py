@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.errors import BadQuery, Overloaded, QueryLimit
-from app.labels import METRIC_NAME, Labels, Matcher
+from app.labels import METRIC_NAME, Labels, Matcher, MatchOp
 from app.query.grid import Grid
 from app.query.promql.ast import Call, Grouping, Node, Range, Selector, Subquery, children
 from app.query.promql.context import DEFAULT_SUBQUERY_STEP_MS, Context
@@ -26,8 +26,12 @@ from app.query.promql.together import covering
 from app.query.result import Samples
 from app.query.vector import Ints, Vector
 
-_TOGETHER_MS = 900_000
-"""Windows up to this long are read as one; longer ones with those that are at least a quarter as long."""
+_SPANS_MS = (360_000, 900_000)
+"""What is read back to at most one of these is read by one statement; what is longer by one of its own."""
+_FEW_SAMPLES = 200_000
+"""A metric of no more samples in the longest of these spans is read whole."""
+_COUNTED_EVERY = 128
+"""Readings between two counts of samples."""
 _REMEMBERED_QUERIES = 1_000
 _MOST_SAMPLES = 2_000_000
 """A metric that has more is left to the store, which reads it in parts."""
@@ -84,6 +88,8 @@ class _Block:
     until_ms: int
     selector: Selector
     chosen: tuple[Alternatives, ...]
+    whole: bool
+    """Whether all series of the metric are read: one of the selectors has no matchers, or there are few."""
     left_out: bool = False
     """Whether the last reading gave so much that it is left to the store."""
 
@@ -100,11 +106,11 @@ class _Known:
 class Plan:
     """What some queries read. Made once for the same queries; one reading at a time may use it."""
 
-    rounds: list[list[_Block]]
-    """Blocks by statement; a metric is in a statement once."""
     lookback_ms: int
+    blocks: list[_Block] = field(default_factory=list)
+    readings: int = 0
     _wants_of: dict[str, tuple[_Want | None, ...]] = field(default_factory=dict)
-    _known: list[_Known | None] = field(default_factory=list)
+    _known: dict[tuple[str, ...], _Known] = field(default_factory=dict)
 
     def wants(self, text: str, node: Node) -> tuple[_Want | None, ...]:
         """What a query reads, also one that is not among those of the plan; None where that cannot be told ahead."""
@@ -115,31 +121,42 @@ class Plan:
                 self._wants_of[text] = found
         return found
 
-    def remembered(self, number: int, ids: bytes) -> _Known | None:
-        """What the last reading of a statement gave, if it is the same series."""
-        found = self._known[number] if number < len(self._known) else None
+    def statements(self) -> list[list[_Block]]:
+        """The blocks by statement: a metric is in one once, and those that are read whole are read together."""
+        found: dict[object, list[_Block]] = {}
+        for block in self.blocks:
+            if block.left_out:
+                continue
+            span = next((n for n, most in enumerate(_SPANS_MS) if block.from_ms <= most), None)
+            alone = span is None or not block.whole
+            found.setdefault(id(block) if alone else span, []).append(block)
+        return list(found.values())
+
+    def remembered(self, blocks: Sequence[_Block], ids: bytes) -> _Known | None:
+        """What the last reading of these blocks gave, if it is the same series."""
+        found = self._known.get(_name(blocks))
         return found if found is not None and found.ids == ids else None
 
-    def remember(self, number: int, known: _Known) -> None:
+    def remember(self, blocks: Sequence[_Block], known: _Known) -> None:
         """Keeps what a statement gave."""
-        while len(self._known) <= number:
-            self._known.append(None)
-        self._known[number] = known
+        if len(self._known) > len(self.blocks):
+            self._known = {}
+        self._known[_name(blocks)] = known
+
+
+def _name(blocks: Sequence[_Block]) -> tuple[str, ...]:
+    return tuple(f"{block.metric}/{block.from_ms}" for block in blocks)
 
 
 def plan_of(nodes: Sequence[tuple[str, Node | BadQuery]], lookback_ms: int) -> Plan:
     """The plan of queries by their text."""
-    plan = Plan([], lookback_ms)
+    plan = Plan(lookback_ms)
     by_metric: dict[str, list[_Want]] = {}
     for text, node in nodes:
         for want in () if isinstance(node, BadQuery) else plan.wants(text, node):
             if want is not None:
                 by_metric.setdefault(want.metric, []).append(want)
-    for metric, wants_of in by_metric.items():
-        for number, block in enumerate(_blocks(metric, wants_of)):
-            if number == len(plan.rounds):
-                plan.rounds.append([])
-            plan.rounds[number].append(block)
+    plan.blocks = [block for metric, wants in by_metric.items() for block in _blocks(metric, wants)]
     return plan
 
 
@@ -147,11 +164,12 @@ def _blocks(metric: str, wants: Sequence[_Want]) -> Iterator[_Block]:
     left = sorted(wants, key=lambda want: -want.from_ms)
     while left:
         longest = left[0].from_ms
-        here = [want for want in left if longest <= _TOGETHER_MS or want.from_ms * 4 >= longest]
+        here = [want for want in left if longest <= _SPANS_MS[-1] or want.from_ms * 4 >= longest]
         left = [want for want in left if want not in here]
         chosen = tuple(dict.fromkeys(want.selector.alternatives for want in here))
         until_ms = min(want.until_ms for want in here)
-        yield _Block(metric, longest, until_ms, covering([w.selector for w in here], metric), chosen)
+        whole = any(len(group) == 1 for groups in chosen for group in groups)
+        yield _Block(metric, longest, until_ms, covering([w.selector for w in here], metric), chosen, whole)
 
 
 class Instants:
@@ -164,9 +182,12 @@ class Instants:
         self.time_ms = time_ms
         self._plan = plan
         self._leaves = _AheadLeaves(source)
-        self._blocks: list[tuple[_Block, MemorySamples]] = []
-        for number, blocks in enumerate(plan.rounds):
-            self._read(number, [block for block in blocks if not block.left_out], source, context())
+        self._held: dict[str, list[MemorySamples]] = {}
+        if plan.readings % _COUNTED_EVERY == 0:
+            self._count(source, context())
+        plan.readings += 1
+        for blocks in plan.statements():
+            self._read(blocks, source, context())
 
     @property
     def leaves(self) -> Leaves:
@@ -181,56 +202,66 @@ class Instants:
             for want in self._plan.wants(query, node)
         )
 
-    def add(self, labels: Labels, value: Value) -> None:
-        """Adds a sample at the queries' time."""
-        metric = next((v for name, v in labels if name == METRIC_NAME), "")
-        for block, samples in self._blocks:
-            if block.metric == metric:
-                samples.add(labels, self.time_ms, value)
+    def add(self, metric: str, samples: Sequence[tuple[Labels, Value]]) -> None:
+        """Adds samples of a metric at the queries' time."""
+        for held in self._held.get(metric, ()):
+            for labels, value in samples:
+                held.add(labels, self.time_ms, value)
 
-    def _read(self, number: int, blocks: Sequence[_Block], source: LeafSource, context: Context) -> None:
+    def _count(self, source: LeafSource, context: Context) -> None:
+        """Finds the metrics that are so small that choosing among their series costs more than reading them all."""
+        some = [block for block in self._plan.blocks if not block.whole and block.from_ms <= _SPANS_MS[-1]]
+        if some:
+            counts = source.counts([b.metric for b in some], self.time_ms - _SPANS_MS[-1], self.time_ms, context)
+            for block in some:
+                block.whole = counts.get(block.metric, 0) <= _FEW_SAMPLES
+
+    def _read(self, blocks: Sequence[_Block], source: LeafSource, context: Context) -> None:
         blocks = [block for block in blocks if not source.may_have_histograms(block.selector, context)]
-        spans = [(b.selector, self.time_ms - b.from_ms, self.time_ms - b.until_ms) for b in blocks]
+        if not blocks:
+            return
+        after_ms = self.time_ms - max(block.from_ms for block in blocks)
+        until_ms = self.time_ms - min(block.until_ms for block in blocks)
         try:
-            points = source.many(spans, context) if spans else None
+            if blocks[0].whole:
+                points = source.of_metrics([block.metric for block in blocks], after_ms, until_ms, context)
+            else:
+                points = source.stored(blocks[0].selector, after_ms, until_ms, context)
         except (QueryLimit, Overloaded):
             # each query alone may have room
             return
-        if points is None:
-            return
         found = {id(block): MemorySamples(compiled=True) for block in blocks}
-        for block, rows, series in self._split(number, blocks, points, source, context):
+        for block, rows, series in self._split(blocks, points, source, context):
             part = taken(points, rows)
             block.left_out = len(part.ts_ms) > _MOST_SAMPLES
             numbered = Points(np.arange(len(part.ids), dtype=np.uint64), part.offsets, part.ts_ms, part.values)
             found[id(block)].put(block.metric, series, numbered)
         for block in blocks:
             samples = found[id(block)]
-            self._blocks.append((block, samples))
-            span = _Span(self.time_ms - block.from_ms, self.time_ms - block.until_ms, samples)
+            self._held.setdefault(block.metric, []).append(samples)
+            span = _Span(after_ms, until_ms, samples)
             for alternatives in block.chosen:
                 self._leaves.held.setdefault(alternatives, []).append(span)
 
     def _split(
-        self, number: int, blocks: Sequence[_Block], points: Points, source: LeafSource, context: Context
+        self, blocks: Sequence[_Block], points: Points, source: LeafSource, context: Context
     ) -> list[tuple[_Block, Ints, SeriesSet]]:
         """The places of each block's series among those read."""
         ids = points.ids.tobytes()
-        known = self._plan.remembered(number, ids)
+        known = self._plan.remembered(blocks, ids)
         if known is None:
             by_metric = {block.metric: block for block in blocks}
-            selector = Selector(tuple(group for block in blocks for group in block.selector.alternatives))
-            labels = source.labels(points.ids, selector, context)
+            of_any = tuple((Matcher(METRIC_NAME, MatchOp.EQUAL, metric),) for metric in by_metric)
+            labels = source.labels(points.ids, Selector(of_any), context)
             rows: dict[str, list[int]] = {}
             for row, own in enumerate(labels):
                 rows.setdefault(next((v for name, v in own if name == METRIC_NAME), ""), []).append(row)
             found = [
                 (by_metric[metric], np.array(of, np.int64), SeriesSet(metric, [labels[row] for row in of]))
                 for metric, of in rows.items()
-                if metric in by_metric
             ]
             known = _Known(ids, found)
-            self._plan.remember(number, known)
+            self._plan.remember(blocks, known)
         return known.rows
 
 

@@ -224,9 +224,9 @@ class InstantQueries:
         node = self._planner.tree(query)
         return not isinstance(node, BadQuery) and self._read.covers(query, node)
 
-    def add(self, labels: Labels, value: float | Histogram) -> None:
-        """Adds a sample at the queries' time; NaN may be the stale marker."""
-        self._read.add(labels, value)
+    def add(self, metric: str, samples: Sequence[tuple[Labels, float | Histogram]]) -> None:
+        """Adds samples of a metric at the queries' time; NaN may be the stale marker."""
+        self._read.add(metric, samples)
 
     def instant(self, query: str) -> QueryResult:
         """As `PromQLEngine.instant` at the queries' time."""

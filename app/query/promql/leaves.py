@@ -179,22 +179,36 @@ class LeafSource:
         """The floats in (after_ms, until_ms], stale markers among them."""
         return self._samples(self._floats(selector, after_ms, until_ms, context, stale=True), selector, context)
 
-    def many(self, spans: Sequence[tuple[Selector, int, int]], context: Context) -> Points:
-        """The floats of several selectors, none of the same metric, each in (after, until] ms; with stale markers."""
+    def of_metrics(self, metrics: Sequence[str], after_ms: int, until_ms: int, context: Context) -> Points:
+        """The floats of all series of some metrics in (after_ms, until_ms], with stale markers."""
         parameters = Parameters()
-        wheres = [f"({_where(s, storable(after), storable(until), parameters)})" for s, after, until in spans]
-        base = min(storable(after) for _, after, _ in spans)
+        base = storable(after_ms)
         since = f"toUnixTimestamp64Milli(ts) - {parameters.add(base, 'Int64')}"
         sql = (
-            "-- PromQL: samples of the selectors of several queries\n"
-            f"SELECT series_id, groupArray({since}) AS times, groupArray(value) AS numbers\n"
-            f"FROM metric_samples\nWHERE {' OR '.join(wheres)}\nGROUP BY series_id"
+            "-- PromQL: samples of several metrics\n"
+            f"SELECT series_id, groupArray({since}) AS times, groupArray(value) AS numbers\nFROM metric_samples\n"
+            f"WHERE {_of_metrics(metrics, base, storable(until_ms), parameters)}\nGROUP BY series_id"
         )
         # such statements run side by side, and each reads little
         points, n = tidied(self._native(sql, parameters, context, {"max_threads": 1}), base, keep_stale=True)
         context.used_samples(n)
         context.check_samples(n)
         return points
+
+    def counts(self, metrics: Sequence[str], after_ms: int, until_ms: int, context: Context) -> dict[str, int]:
+        """How many floats some metrics have in (after_ms, until_ms]; those that have none are left out."""
+        parameters = Parameters()
+        sql = (
+            "-- PromQL: how many samples metrics have\nSELECT toString(metric) AS name, count() AS n\n"
+            f"FROM metric_samples\nWHERE {_of_metrics(metrics, storable(after_ms), storable(until_ms), parameters)}\n"
+            "GROUP BY metric"
+        )
+        rows = self._query(sql, parameters, context)
+        return dict(zip(rows.column("name").to_pylist(), rows.column("n").to_pylist(), strict=True))
+
+    def stored(self, selector: Selector, after_ms: int, until_ms: int, context: Context) -> Points:
+        """The floats of a selector in (after_ms, until_ms], with stale markers, by series id."""
+        return self._floats(selector, after_ms, until_ms, context, stale=True)
 
     def _vector(self, source: KernelLeaves, leaf: Leaf, context: Context) -> Vector:
         parts = []
@@ -312,6 +326,12 @@ def _where(selector: Selector, after_ms: int, until_ms: int, parameters: Paramet
         f"{samples_condition(selector, parameters)}"
         f" AND ts > {parameters.time(after_ms)} AND ts <= {parameters.time(until_ms)}"
     )
+
+
+def _of_metrics(metrics: Sequence[str], after_ms: int, until_ms: int, parameters: Parameters) -> str:
+    # a list of names is many times faster than a condition for each
+    names = parameters.add(list(dict.fromkeys(metrics)), "Array(String)")
+    return f"metric IN {names} AND ts > {parameters.time(after_ms)} AND ts <= {parameters.time(until_ms)}"
 
 
 def _grid_sql(leaf: Leaf, grid: Grid, parameters: Parameters) -> str:

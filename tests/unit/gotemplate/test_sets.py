@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.gotemplate import GoType, Limits, TemplateError, TemplateLimit, TemplateSet
 
@@ -59,3 +61,30 @@ def test_no_template_runs_or_grows_for_ever(text: str) -> None:
     templates = TemplateSet({}, limits=Limits(steps=20_000, output=100_000))
     with pytest.raises(TemplateLimit, match=r"more than \d+ |exceeded maximum"):
         templates.expand(text, None)
+
+
+def test_html_that_never_comes_to_an_end_is_refused() -> None:
+    """A template that calls itself deeper and deeper inside JavaScript."""
+    templates = TemplateSet({}, html=True)
+    with pytest.raises(TemplateLimit):
+        templates.expand('{{define "t"}}`${ {{template "t"}}{{end}}<script>{{template "t"}}</script>', None)
+
+
+_WORDS = (
+    "{{ }} {{- -}} if else end range with define template block break . .a .b.c $ $x := = | ( ) nil true len index",
+    "print printf eq and or /* */ \"a\" `b` 1 2.5 'c' <a <script> href=\" '",
+)
+_PIECES = st.sampled_from([word for words in _WORDS for word in words.split()])
+
+
+@given(st.lists(_PIECES, max_size=30), st.booleans())
+def test_any_text_gives_a_text_or_gos_error(pieces: list[str], html: bool) -> None:
+    """Nothing else is ever raised, whatever the text is."""
+    templates = TemplateSet({}, html=html, limits=Limits(steps=1000))
+    try:
+        text = templates.expand(" ".join(pieces), {"a": [1, 2], "b": {"c": "d"}})
+    except TemplateError as problem:
+        text = str(problem)
+        kinds = ("template: ", "html/template:")
+        assert text.startswith(kinds)
+    assert isinstance(text, str)

@@ -8,8 +8,7 @@ from app.query.logql.rows import Rows
 from app.query.logql.stages.line_format import TEMPLATE_FAILED
 from app.query.logql.stages.stage import Stage
 from app.query.logql.templates.compile import Compiler
-from app.query.logql.templates.parse import parse_template
-from app.query.logql.templates.tree import fields_of
+from app.query.logql.templates.parse import fields_of, parse_template
 from app.query.logql.text import quoted
 
 

@@ -184,7 +184,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "not": Function(("any",), "bool", lambda a: f"NOT {truth(a)}"),
 }
 _OF_TIMES = frozenset(["date", "toDate", "toDateInZone", "now", "unixToTime"])
-_OF_GO = frozenset(["print", "println", "html", "js", "urlquery", "index", "slice", "call"])
+_OF_GO = frozenset(["html", "js", "urlquery", "index", "slice", "call"])
 UNSUPPORTED = frozenset(["title", "fromJson"]) | _OF_TIMES | _OF_GO
 """What Loki has besides."""
 COMPARED = {"eq": "=", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
