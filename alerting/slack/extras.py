@@ -56,7 +56,7 @@ class Grafana:
     """Where Grafana is, and the uid of the data source that has Watchhouse's metrics."""
 
     url: str
-    datasource: str = "watchhouse"
+    datasource: str = "watchhouse-metrics"
 
     def explore(self, query: str, begin: datetime, end: datetime | None) -> str:
         """Explore, with a PromQL query over a time."""
