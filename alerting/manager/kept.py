@@ -49,7 +49,12 @@ def with_grace(alert: Alert, document: Document, now: datetime) -> Alert:
 
 
 def _changed(old: Alert, written_at: datetime, new: Alert, now: datetime) -> bool:
-    if replace(old, ends_at=None) != replace(new, ends_at=None) or old.facts != new.facts:
+    if (old.starts_at, old.annotations, old.generator_url, old.facts) != (
+        new.starts_at,
+        new.annotations,
+        new.generator_url,
+        new.facts,
+    ):
         return True
     if old.ends_at is None or new.ends_at is None or new.ends_at < old.ends_at:
         return old.ends_at != new.ends_at
