@@ -23,6 +23,8 @@ from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+AT_ONCE = 64
+"""Messages on their way by one notifier at once."""
 for _integration in ("slack", "webhook", "pagerduty", "opsgenie", "email", "msteams", "msteamsv2"):
     for _result in ("sent", *get_args(Reason)):
         ALERT_NOTIFICATIONS.labels(_integration, _result)
@@ -158,6 +160,7 @@ class SendStage:
     claims: Claims
     key: str
     _last_error: dict[str, str] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def __call__(self, notification: Notification) -> Notification | None:
         """As `Stage`. Ends that the receiver or an alert itself wants untold are left out.
@@ -173,7 +176,9 @@ class SendStage:
     async def _attempt(self, notification: Notification) -> Mapping[str, str] | None:
         integration = self.notifier.integration
         try:
-            memory = await self.notifier.notify(notification)
+            # waiting for a turn is no time that the receiver takes
+            async with self._slots:
+                memory = await self.notifier.notify(notification)
         except NotifyError as error:
             ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
             self._tell(notification, error)
