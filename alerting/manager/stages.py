@@ -23,7 +23,7 @@ from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
-AT_ONCE = 64
+AT_ONCE = 16
 """Messages on their way by one notifier at once."""
 for _integration in ("slack", "webhook", "pagerduty", "opsgenie", "email", "msteams", "msteamsv2"):
     for _result in ("sent", *get_args(Reason)):
