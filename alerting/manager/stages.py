@@ -24,6 +24,8 @@ from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+AT_ONCE = 16
+"""Messages on their way by one notifier at once."""
 for _integration in ("slack", "webhook", "pagerduty", "opsgenie", "email", "msteams", "msteamsv2"):
     for _result in ("sent", *get_args(Reason)):
         ALERT_NOTIFICATIONS.labels(_integration, _result)
@@ -159,6 +161,7 @@ class SendStage:
     claims: Claims
     key: str
     _last_error: dict[str, str] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def __call__(self, notification: Notification) -> Notification | None:
         """As `Stage`. Ends that the receiver or an alert itself wants untold are left out.
@@ -174,7 +177,13 @@ class SendStage:
     async def _attempt(self, notification: Notification) -> Mapping[str, str] | None:
         integration = self.notifier.integration
         try:
-            memory = await self._notify(notification)
+            # waiting for a turn is no time that the receiver takes
+            async with self._slots:
+                if self.clock.now() >= notification.deadline:
+                    # what it says is old by now, and the group is told anew
+                    words = "other messages to the receiver took all the time of the group's turn"
+                    raise NotifyError(words, "timeout", retry=False, maybe_taken=False)
+                memory = await self._notify(notification)
         except NotifyError as error:
             ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
             self._tell(notification, error)

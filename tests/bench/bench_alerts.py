@@ -149,9 +149,11 @@ async def measure(name: str, url: str, pid: int, hook: Hook, seconds: float) -> 
     )
 
 
-async def main(seconds: float) -> None:
-    """Measures both."""
+async def main(seconds: float, only: str) -> None:
+    """Measures both, or only one."""
     for name, running in (("Alertmanager", alertmanager), ("Watchhouse", watchhouse)):
+        if only not in ("", name.lower()):
+            continue
         hook = Hook()
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/", hook.take)
@@ -169,4 +171,6 @@ async def main(seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=90)
-    asyncio.run(main(parser.parse_args().seconds))
+    parser.add_argument("--only", choices=("", "alertmanager", "watchhouse"), default="")
+    options = parser.parse_args()
+    asyncio.run(main(options.seconds, options.only))
