@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from alerting.manager import state
+from alerting.manager.stages import AT_ONCE, SendStage
 from alerting.manager.state import StateWriter
 from alerting.notify.base import Notification, NotifyError
 from app.errors import Overloaded, StoreUnavailable
@@ -145,3 +148,21 @@ async def test_a_document_that_is_no_json_spoils_no_other() -> None:
     await writer.write("alert", {"c": {}})
     assert sorted(store.documents["alert"]) == ["b", "c"]
     writer.close()
+
+
+async def test_a_message_that_got_no_turn_in_time_is_made_anew() -> None:
+    """Behind others to a slow receiver until its group is due again: nothing is sent of what held long ago."""
+    world = AlertWorld(CONFIG)
+    claims = world.manager._claims
+    stage = SendStage(world.team, world.clock, asyncio.Event(), claims, "team/slack/0")
+    now = world.clock.now()
+    notification = Notification("g", (), "team", (alert("A"),), now, 0, now + timedelta(minutes=1))
+    for _ in range(AT_ONCE):
+        await stage._slots.acquire()
+    sending = asyncio.ensure_future(stage(notification))
+    await asyncio.sleep(0)
+    world.clock.pass_by(60)
+    stage._slots.release()
+    with pytest.raises(NotifyError, match="all the time of the group's turn"):
+        await sending
+    assert not world.team.attempts
