@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from numbers import Integral, Real
@@ -23,6 +24,8 @@ INSTANCE = "alert_instance"
 Document = dict[str, Any]
 Changes = Mapping[tuple[str, str], Document | None]
 _REMEMBERED_WRITES = 10_000
+WRITE_GAP_S = 0.025
+"""Time from the start of a write to that of the next one: in it more gathers for it."""
 
 
 class DocumentStore(Protocol):
@@ -47,8 +50,10 @@ class StateWriter:
     What could not be written stays, and goes with the next write.
     """
 
-    def __init__(self, store: DocumentStore) -> None:
+    def __init__(self, store: DocumentStore, gap_s: float = WRITE_GAP_S) -> None:
         self._store = store
+        self._gap_s = gap_s
+        self._written_at = 0.0
         self._pending: dict[tuple[str, str], Document | None] = {}
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
@@ -120,6 +125,10 @@ class StateWriter:
     async def _write_after(self, previous: asyncio.Task[None] | None) -> None:
         if previous is not None:
             await asyncio.wait([previous])
+        left_s = self._written_at + self._gap_s - time.monotonic()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+        self._written_at = time.monotonic()
         self._running, self._next = asyncio.current_task(), None
         batch, self._pending = self._pending, {}
         try:
