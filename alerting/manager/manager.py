@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from alerting.config import AlertmanagerConfig
@@ -42,7 +42,9 @@ from alerting.manager.state import (
 )
 from alerting.manager.suppress import AlertStatus, Suppressor
 from alerting.manager.table import AlertTable, KnownAlert
-from alerting.notify.base import Acknowledgement, Notifier
+from alerting.notify.base import Acknowledgement, Notifier, NotifyError
+from alerting.notify.rendering import Renderer
+from alerting.template_files import load_templates
 from app.alert import Alert
 from app.errors import NotFound, Overloaded, StoreError
 from app.telemetry import ALERT_GROUPS, ALERT_STATE_FAILURES, ALERTS, SILENCES
@@ -67,6 +69,7 @@ class GroupView:
     receiver: str
     alerts: tuple[KnownAlert, ...]
     muted_by: tuple[str, ...]
+    route_labels: Mapping[str, str]
     acknowledged: tuple[Acknowledgement, ...]
 
 
@@ -129,6 +132,7 @@ class AlertManager:
 
     def _use(self, config: AlertmanagerConfig, notifiers: Mapping[str, Sequence[Notifier]]) -> None:
         self.config = config
+        self._renderer: Renderer | None = None
         self._groups = GroupTable(build_routes(config.route))
         inhibitor = Inhibitor(config.inhibit_rules, self._table)
         intervals = {i.name: i.time_intervals for i in (*config.mute_time_intervals, *config.time_intervals)}
@@ -255,8 +259,22 @@ class AlertManager:
             known = tuple(k for k in (self._table.get(a.fingerprint) for a in alerts) if k is not None)
             muted = self.suppressor.muted_by(group.route, now)
             acknowledged = self.acknowledgements.of(alerts)
-            found.append(GroupView(group.key, group.labels, group.route.receiver, known, muted, acknowledged))
+            route_labels = self._route_labels(group, alerts, now)
+            found.append(
+                GroupView(group.key, group.labels, group.route.receiver, known, muted, route_labels, acknowledged)
+            )
         return found
+
+    def _route_labels(self, group: AlertGroup, alerts: Sequence[Alert], now: datetime) -> Mapping[str, str]:
+        if not group.route.labels or not alerts:
+            return {}
+        if self._renderer is None:
+            self._renderer = Renderer(load_templates(self.config), self.external_url)
+        notification = replace(self._delivery.notification(group, alerts, now, now), alerts=tuple(alerts))
+        try:
+            return self._renderer.of(notification).data.route_labels
+        except NotifyError:
+            return {}  # it is logged where the group is told
 
     def groups_of(self, alert: Alert) -> list[AlertGroup]:
         """The groups an alert is in."""

@@ -311,6 +311,8 @@ class RuleEngine:
             ends_at=None if alert.resolved_ms is None else _time(alert.resolved_ms),
             annotations=alert.annotations,
             generator_url=f"{self._external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1" if expr else "",
+            # of a rule that is gone nobody knows a value
+            facts={"value": alert.value} if expr else {},
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from app.gotemplate.errors import CallError, TooLong
 from app.gotemplate.floats import format_float
@@ -90,6 +90,10 @@ def _simple(value: object) -> str | None:
         return str(int(value))
     if isinstance(value, float):
         return _number(value)
+    if isinstance(value, datetime) and value.tzinfo is UTC:
+        # most of them, in a tenth of the time that a layout takes
+        text = value.replace(tzinfo=None).isoformat()
+        return f'"{text.rstrip("0").rstrip(".") if "." in text else text}Z"'
     if isinstance(value, datetime | Time):
         moment = value if isinstance(value, Time) else Time.of(value)
         return f'"{moment.format(_RFC3339)}"'

@@ -22,7 +22,8 @@ import aiohttp
 from aiohttp import web
 
 from tests.integration.alertmanager_peer import alertmanager_binary
-from tests.integration.service import ServiceProcess, free_port
+from tests.integration.service import ServiceProcess
+from tests.ports import free_port
 
 ALERTS, GROUPS, BATCH = 10_000, 2_000, 256
 RESEND_S, IDLE_S = 15.0, 20.0

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from alerting.notify.base import NotifyError
+from alerting.config import load_alertmanager
+from alerting.manager.manager import AlertManager
+from alerting.notify.base import Editor, NotifyError
+from alerting.notify.build import build_notifiers
 from alerting.slack.bot import SlackBot
 from alerting.slack.errors import ERRORS, SlackError
 from app.telemetry import REGISTRY
+from tests.alert_world import HandClock, MemoryStore, alert, config_of
 from tests.slack import scenes
 from tests.slack.bots import bot, room
 from tests.slack_standin import SlackStandin, render_plain
@@ -163,12 +168,15 @@ async def test_what_slack_really_says(slack: SlackStandin) -> None:
 async def test_blocks_that_slack_refuses_become_text(slack: SlackStandin, notifier: SlackBot) -> None:
     """The message is posted, and edited, as text with the same numbers; that is counted."""
     before = REGISTRY.get_sample_value("watchhouse_slack_plain_text_total") or 0.0
-    slack.misbehave("error", code="invalid_blocks", only="chat.postMessage")
+    # once for the whole message, and once for the one without its picture
+    for _ in range(2):
+        slack.misbehave("error", code="invalid_blocks", only="chat.postMessage")
     memory = await tell(notifier)
     (message,) = slack.workspace.top()
     assert "31.2× (threshold 14.4×)" in message.payload["text"]
     assert "blocks" not in message.payload
-    slack.misbehave("error", code="invalid_attachments", only="chat.update")
+    for _ in range(2):
+        slack.misbehave("error", code="invalid_attachments", only="chat.update")
     await tell(notifier, memory, alerts=(replace(scenes.slo_page(), ends_at=scenes.NOW),))
     assert message.payload["blocks"] == []
     assert render_plain(message.payload).startswith("✅ Resolved")
@@ -233,6 +241,43 @@ async def test_a_chart_that_cannot_be_uploaded_costs_no_message(slack: SlackStan
     await notifier.close()
 
 
+def pictures(payload: Mapping[str, object]) -> list[str]:
+    """The files in a message."""
+    blocks = [b for a in payload["attachments"] for b in a.get("blocks", [])]  # type: ignore[attr-defined]
+    return [block["slack_file"]["id"] for block in blocks if block["type"] == "image"]
+
+
+async def test_a_page_goes_before_its_chart(
+    slack: SlackStandin, notifier: SlackBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Slack looks at the upload the message goes out without; then it gets its chart, and is edited once."""
+    monkeypatch.setattr("alerting.slack.pictures.ASK_EVERY_S", 0.01)
+    slack.workspace.slow_files = 3
+    memory = await tell(notifier)
+    (message,) = slack.workspace.top()
+    assert pictures(message.edits[0]) == []
+    assert pictures(message.payload) == [memory["file"]]
+    assert len(message.edits) == 1
+    assert not slack.refusals
+
+
+async def test_a_picture_slack_refuses_costs_no_blocks(slack: SlackStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the scope to ask when it may be shown, a refused picture is left out, and the blocks stay."""
+    monkeypatch.setattr("alerting.slack.bot.PICTURE_WAIT_S", 0.01)
+    slack.workspace.scopes.discard("files:read")
+    slack.workspace.slow_files = 1
+    notifier = bot(slack)
+    memory = await tell(notifier)
+    (message,) = slack.workspace.top()
+    assert pictures(message.payload) == []
+    assert message.payload["blocks"][0]["type"] == "header"
+    # it may be shown by the time the message changes
+    slack.workspace.slow_files = 0
+    await tell(notifier, memory, alerts=(scenes.slo_page(), scenes.crash("x", 3)))
+    assert pictures(message.payload) == [memory["file"]]
+    await notifier.close()
+
+
 async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None:
     """At Slack's own rate nothing is refused: the bot waits, and each group has its message."""
     slack.workspace.per_second = 20
@@ -245,3 +290,84 @@ async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None
     stamps = [float(m.ts) for m in slack.workspace.top()]
     assert stamps == sorted(stamps)
     await notifier.close()
+
+
+async def test_a_reply_that_is_refused_costs_no_news(slack: SlackStandin, notifier: SlackBot) -> None:
+    """A thread that nobody may write to any more: the message is changed all the same, and that is the end of it."""
+    memory = await tell(notifier)
+    slack.misbehave("error", code="restricted_action", only="chat.postMessage")
+    alerts = (scenes.slo_page(), scenes.crash("x", 3))
+    after = await tell(notifier, memory, alerts=alerts)
+    (message,) = slack.workspace.top()
+    assert "2 alerts" in render_plain(message.payload)
+    assert slack.workspace.thread(message) == []
+    assert len(after["firing"].split()) == 2
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "app_token: TOKEN, app_url: 'URL'",
+        "app_token_file: token, app_url: 'URL'",
+        "api_url: 'URL', http_config: {authorization: {credentials: TOKEN}}",
+        "api_url: 'URL', http_config: {authorization: {credentials_file: token}}",
+        "api_url_file: url, http_config: {authorization: {credentials_file: token}}",
+        "http_config: {follow_redirects: true}",
+    ],
+)
+async def test_ways_to_give_a_token(entry: str, slack: SlackStandin, tmp_path: Path) -> None:
+    """However Alertmanager's file has it, in place, in a file or in `global`, the message can be changed."""
+    (tmp_path / "token").write_text(f"{slack.workspace.token}\n")
+    (tmp_path / "url").write_text(slack.api_url)
+    entry = entry.replace("TOKEN", slack.workspace.token).replace("URL", slack.api_url)
+    text = (
+        f"global: {{slack_app_token_file: token, slack_app_url: '{slack.api_url}'}}\nroute: {{receiver: team}}\n"
+        f"receivers: [{{name: team, slack_configs: [{{channel: alerts, {entry}}}]}}]\n"
+    )
+    (tmp_path / "alertmanager.yml").write_text(text)
+    config = load_alertmanager(tmp_path / "alertmanager.yml")
+    (notifier,) = build_notifiers(config, external_url="", slack=room(charts=False))["team"]
+    assert isinstance(notifier, Editor)
+    assert notifier.send_resolved
+    memory = await notifier.notify(scenes.told(scenes.slo_page())) or {}
+    page = scenes.slo_page()
+    await notifier.update(replace(scenes.told(suppressed=(scenes.silenced(page),)), memory=memory))
+    assert render_plain(slack.workspace.top()[0].payload)[0] == "🔕"
+    await notifier.close()
+
+
+def counted(result: str) -> float:
+    """Attempts to notify Slack with this result so far."""
+    labels = {"integration": "slack", "result": result}
+    return REGISTRY.get_sample_value("watchhouse_alert_notifications_total", labels) or 0.0
+
+
+async def test_what_each_answer_does_to_message_and_metrics(slack: SlackStandin) -> None:
+    """429 with Retry-After, 500 and a time-out are tried again; invalid_auth waits for the next turn."""
+    clock, shared = HandClock(), room(charts=False)
+    config = config_of(
+        "route: {receiver: team, group_wait: 0s, group_interval: 2m}\n"
+        "receivers: [{name: team, slack_configs: [{channel: alerts, timeout: 300ms,"
+        f" app_token: {slack.workspace.token}, app_url: '{slack.api_url}'}}]}}]\n"
+    )
+    notifiers = build_notifiers(config, external_url=scenes.HOME, slack=shared)
+    manager = AlertManager(config, MemoryStore(), notifiers, external_url=scenes.HOME, clock=clock)
+    await manager.start()
+    results = ("rate_limited", "server_error", "timeout", "rejected", "sent")
+    before = {result: counted(result) for result in results}
+    for how in ("rate_limited", "server_error", "no_answer"):
+        slack.misbehave(how, retry_after_s=1, only="chat.postMessage")
+    slack.misbehave("error", code="invalid_auth", only="chat.postMessage")
+    await manager.put_alerts([alert("Crash", severity="page")])
+    # 1, 2 and 4 seconds after one another
+    await clock.turn(manager, 10)
+    assert {r: counted(r) - before[r] for r in results} == {
+        "rate_limited": 1, "server_error": 1, "timeout": 1, "rejected": 1, "sent": 0,
+    }  # fmt: skip
+    assert "invalid_auth" in shared.troubles["team/slack/0"]
+    assert slack.workspace.top() == []
+    await clock.turn(manager, 120)
+    assert counted("sent") - before["sent"] == 1
+    assert len(slack.workspace.top()) == 1
+    assert shared.troubles == {}
+    await manager.stop()
