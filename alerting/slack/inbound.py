@@ -18,7 +18,7 @@ from alerting.slack.desk import LENGTHS, NotAllowed, Person, Rights, World, ackn
 from alerting.slack.message import ACKNOWLEDGE, LOGS, SILENCE
 from alerting.slack.room import SlackRoom
 from alerting.slack.verify import CameBefore, NotFromSlack, Verifier
-from app.errors import WatchhouseError
+from app.errors import ConfigError, WatchhouseError
 from app.telemetry import SLACK_ANSWERED
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,10 @@ class SlackInbound:
             log.warning("a request that claims to come from Slack is refused: %s", error)
             SLACK_ANSWERED.labels("request", "refused").inc()
             return Response(401)
+        except ConfigError as error:
+            # its text names a file, which is nothing for those outside
+            log.error("requests of Slack cannot be checked: %s", error)
+            return Response(503)
         if len(self._tasks) >= _MOST_TASKS:
             return Response(200, _only_you("I am busy with too many requests; try again in a moment."))
         try:

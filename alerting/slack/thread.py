@@ -160,7 +160,7 @@ def _digest(*parts: str) -> str:
 
 def _over_words(now: GroupState) -> str:
     length = max(timedelta(), now.ended_at - now.began_at)
-    return f"✅ All resolved after {span(length.total_seconds() * 1000)}, at {mrkdwn.date(now.ended_at)}"
+    return f"✅ All resolved after {span(length.total_seconds() * 1000)}, {mrkdwn.date(now.ended_at)}"
 
 
 def _silenced_words(now: GroupState, hushed: Sequence[Alert]) -> str:

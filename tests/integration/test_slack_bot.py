@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from alerting.notify.base import NotifyError
+from alerting.config import load_alertmanager
+from alerting.manager.manager import AlertManager
+from alerting.notify.base import Editor, NotifyError
+from alerting.notify.build import build_notifiers
 from alerting.slack.bot import SlackBot
 from alerting.slack.errors import ERRORS, SlackError
 from app.telemetry import REGISTRY
+from tests.alert_world import HandClock, MemoryStore, alert, config_of
 from tests.slack import scenes
 from tests.slack.bots import bot, room
 from tests.slack_standin import SlackStandin, render_plain
@@ -245,3 +250,72 @@ async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None
     stamps = [float(m.ts) for m in slack.workspace.top()]
     assert stamps == sorted(stamps)
     await notifier.close()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "app_token: TOKEN, app_url: 'URL'",
+        "app_token_file: token, app_url: 'URL'",
+        "api_url: 'URL', http_config: {authorization: {credentials: TOKEN}}",
+        "api_url: 'URL', http_config: {authorization: {credentials_file: token}}",
+        "api_url_file: url, http_config: {authorization: {credentials_file: token}}",
+        "http_config: {follow_redirects: true}",
+    ],
+)
+async def test_ways_to_give_a_token(entry: str, slack: SlackStandin, tmp_path: Path) -> None:
+    """However Alertmanager's file has it, in place, in a file or in `global`, the message can be changed."""
+    (tmp_path / "token").write_text(f"{slack.workspace.token}\n")
+    (tmp_path / "url").write_text(slack.api_url)
+    entry = entry.replace("TOKEN", slack.workspace.token).replace("URL", slack.api_url)
+    text = (
+        f"global: {{slack_app_token_file: token, slack_app_url: '{slack.api_url}'}}\nroute: {{receiver: team}}\n"
+        f"receivers: [{{name: team, slack_configs: [{{channel: alerts, {entry}}}]}}]\n"
+    )
+    (tmp_path / "alertmanager.yml").write_text(text)
+    config = load_alertmanager(tmp_path / "alertmanager.yml")
+    (notifier,) = build_notifiers(config, external_url="", slack=room(charts=False))["team"]
+    assert isinstance(notifier, Editor)
+    assert notifier.send_resolved
+    memory = await notifier.notify(scenes.told(scenes.slo_page())) or {}
+    page = scenes.slo_page()
+    await notifier.update(replace(scenes.told(suppressed=(scenes.silenced(page),)), memory=memory))
+    assert render_plain(slack.workspace.top()[0].payload)[0] == "🔕"
+    await notifier.close()
+
+
+def counted(result: str) -> float:
+    """Attempts to notify Slack with this result so far."""
+    labels = {"integration": "slack", "result": result}
+    return REGISTRY.get_sample_value("watchhouse_alert_notifications_total", labels) or 0.0
+
+
+async def test_what_each_answer_does_to_message_and_metrics(slack: SlackStandin) -> None:
+    """429 with Retry-After, 500 and a time-out are tried again; invalid_auth waits for the next turn."""
+    clock, shared = HandClock(), room(charts=False)
+    config = config_of(
+        "route: {receiver: team, group_wait: 0s, group_interval: 2m}\n"
+        "receivers: [{name: team, slack_configs: [{channel: alerts, timeout: 300ms,"
+        f" app_token: {slack.workspace.token}, app_url: '{slack.api_url}'}}]}}]\n"
+    )
+    notifiers = build_notifiers(config, external_url=scenes.HOME, slack=shared)
+    manager = AlertManager(config, MemoryStore(), notifiers, external_url=scenes.HOME, clock=clock)
+    await manager.start()
+    results = ("rate_limited", "server_error", "timeout", "rejected", "sent")
+    before = {result: counted(result) for result in results}
+    for how in ("rate_limited", "server_error", "no_answer"):
+        slack.misbehave(how, retry_after_s=1, only="chat.postMessage")
+    slack.misbehave("error", code="invalid_auth", only="chat.postMessage")
+    await manager.put_alerts([alert("Crash", severity="page")])
+    # 1, 2 and 4 seconds after one another
+    await clock.turn(manager, 10)
+    assert {r: counted(r) - before[r] for r in results} == {
+        "rate_limited": 1, "server_error": 1, "timeout": 1, "rejected": 1, "sent": 0,
+    }  # fmt: skip
+    assert "invalid_auth" in shared.troubles["team/slack/0"]
+    assert slack.workspace.top() == []
+    await clock.turn(manager, 120)
+    assert counted("sent") - before["sent"] == 1
+    assert len(slack.workspace.top()) == 1
+    assert shared.troubles == {}
+    await manager.stop()

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 import yaml
+from pydantic import ValidationError
 from slack_sdk.signature import SignatureVerifier
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from alerting.slack.verify import CameBefore, NotFromSlack, Verifier
 from app.alert import Alert
 from app.api.slack.world import selector_of
 from app.cli import app
+from app.config import Slack
 from app.labels import Labels, labels_from
 from tests.alert_world import START, alert
 from tests.slack_standin import check_payload
@@ -85,6 +87,31 @@ def test_the_secret_may_change(secret_file: Path) -> None:
     with pytest.raises(NotFromSlack):
         verifier.check(signed(b"a"), b"a")
     verifier.check(signed(b"a", secret="another"), b"a")
+
+
+async def test_a_secret_that_is_away_is_nobody_s_business(secret_file: Path) -> None:
+    """Without its file a request cannot be checked: 503, and the answer names no path."""
+    asked = Asked(secret_file)
+    secret_file.unlink()
+    answer = await asked.inbound.command(signed(b"a"), b"a")
+    assert (answer.status, answer.body) == (503, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"allow_actions": ["kim"]}, "'kim' is no user id of Slack"),
+        ({"allow_actions": "nobody"}, "everyone"),
+        ({"commands": "some"}, "read_only"),
+        ({"grafana": {"url": "grafana.example"}}, "must start with https://"),
+        ({"signing_secret": "x"}, "signing_secret"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], wrong: str) -> None:
+    """User names, unknown words and keys, and addresses that are none are refused with what is wanted."""
+    with pytest.raises(ValidationError, match=wrong):
+        Slack.model_validate(settings)
+    assert Slack.model_validate({"allow_actions": ["U012AB3CD"]}).allow_actions == ("U012AB3CD",)
 
 
 class Desk:
