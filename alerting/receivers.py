@@ -127,15 +127,6 @@ class SlackConfig(GoModel):
             raise ValueError(f"update_message can only be used with bot tokens. api_url must be set to {POST_MESSAGE}")
         return self
 
-    def texts(self) -> dict[str, str]:
-        """Every text a user may have written a template in, by key."""
-        found = {name: value for name, value in self if isinstance(value, str)}
-        for i, field in enumerate(self.fields):
-            found |= {f"fields[{i}].title": field.title, f"fields[{i}].value": field.value}
-        for i, action in enumerate(self.actions):
-            found |= {f"actions[{i}].text": action.text, f"actions[{i}].url": action.url}
-        return found
-
 
 class WebhookConfig(GoModel):
     """One `webhook_configs` entry."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import orjson
+
 from alerting.notify.base import Notification
 from alerting.notify.http import HttpSender
 from alerting.notify.rendering import Renderer, Rendering
 from alerting.notify.secrets import SecretAddress
 from alerting.receivers_sent import MsTeamsConfig, MsTeamsV2Config
-from app.gotemplate.jsontext import json_of
 
 _CARD_COLORS = {"firing": "8C1A1A", "resolved": "2DC72D"}
 _ADAPTIVE_COLORS = {"firing": "Attention", "resolved": "Good"}
@@ -38,7 +39,7 @@ class CardNotifier:
     async def notify(self, notification: Notification) -> Mapping[str, str] | None:
         """Posts a card. Raises NotifyError."""
         card = self._card(self._renderer.of(notification))
-        await self._sender.post_json(self._address.read(), json_of(card).encode())
+        await self._sender.post_json(self._address.read(), orjson.dumps(card))
         return None
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import orjson
 from pydantic import SecretStr
 
 from alerting.notify.base import Notification
@@ -14,7 +15,6 @@ from alerting.notify.http import HttpSender
 from alerting.notify.rendering import Renderer, Rendering, given, key_hash
 from alerting.notify.secrets import SecretAddress
 from alerting.receivers_sent import OpsgenieConfig
-from app.gotemplate.jsontext import json_of
 
 MOST_CHARACTERS = 130
 """What a message may have."""
@@ -48,7 +48,7 @@ class OpsgenieNotifier:
         requests = self._requests(rendering)
         key = rendering.secret(SecretStr(self._api_key.read())).strip()
         for request in requests:
-            body = json_of(request.body).encode()
+            body = orjson.dumps(request.body)
             headers = {"Authorization": f"GenieKey {key}"}
             await self._sender.send(request.method, self._url(request.path), body, headers)
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from pydantic import SecretStr
 
 from alerting.notify.base import Notification, NotifyError
@@ -72,7 +74,7 @@ class Rendering:
             return [self.deep(item) for item in value]
         if isinstance(value, dict):
             return {self.text(key): self.deep(item) for key, item in value.items() if isinstance(key, str)}
-        return value
+        return as_json(value)
 
     def short(self, template: str, limit: int, what: str) -> str:
         """A text of at most `limit` characters; a longer one ends in `…`, and that is logged. Raises NotifyError."""
@@ -90,17 +92,24 @@ class Rendering:
 
 
 def _as_value(text: str) -> Any:
+    if text.startswith(("[", "{")):
+        # JSON is YAML, and a list of many alerts takes seconds as such
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(text)
     try:
         found = value_of(text)
     except ValueError:
         return text
-    return text if isinstance(found, str) else _with_text_keys(found)
+    return text if isinstance(found, str) else as_json(found)
 
 
-def _with_text_keys(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A value of YAML as JSON has it: keys that are no texts are left out, integers of more than 64 bits are floats."""
     if isinstance(value, dict):
-        return {key: _with_text_keys(item) for key, item in value.items() if isinstance(key, str)}
-    return [_with_text_keys(item) for item in value] if isinstance(value, list) else value
+        return {key: as_json(item) for key, item in value.items() if isinstance(key, str)}
+    if isinstance(value, list):
+        return [as_json(item) for item in value]
+    return float(value) if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64 else value
 
 
 def key_hash(group_key: str) -> str:

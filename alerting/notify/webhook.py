@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from alerting.notify.base import Notification, NotifyError
 from alerting.notify.http import HttpSender
 from alerting.notify.rendering import Renderer, Rendering
 from alerting.notify.secrets import secret_of
 from alerting.receivers import WebhookConfig
-from app.gotemplate.jsontext import json_of
+from alerting.templates.values import Alert
 
 
 class WebhookNotifier:
@@ -33,7 +36,7 @@ class WebhookNotifier:
             raise NotifyError("webhook URL is empty after templating", "misconfigured", retry=False)
         payload = self._config.payload
         body = webhook_payload(rendering, left_out) if payload is None else rendering.deep(payload)
-        await self._sender.post_json(url, json_of(body).encode())
+        await self._sender.post_json(url, orjson.dumps(body))
         return None
 
     async def close(self) -> None:
@@ -58,7 +61,7 @@ def webhook_payload(rendering: Rendering, left_out: int = 0) -> dict[str, Any]:
     return {
         "receiver": data.receiver,
         "status": data.status,
-        "alerts": data.alerts,
+        "alerts": [_alert(alert) for alert in data.alerts],
         "notification_reason": data.notification_reason,
         "groupLabels": data.group_labels,
         "commonLabels": data.common_labels,
@@ -69,3 +72,21 @@ def webhook_payload(rendering: Rendering, left_out: int = 0) -> dict[str, Any]:
         "groupKey": rendering.notification.group_key,
         "truncatedAlerts": left_out,
     }
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    return {
+        "status": alert.status,
+        "labels": alert.labels,
+        "annotations": alert.annotations,
+        "startsAt": _time(alert.starts_at),
+        "endsAt": _time(alert.ends_at),
+        "generatorURL": alert.generator_url,
+        "fingerprint": alert.fingerprint,
+    }
+
+
+def _time(moment: datetime) -> str:
+    """As Go writes it (RFC3339Nano): the fraction without zeros at its end."""
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"

@@ -142,16 +142,15 @@ async def test_what_will_not_heal_is_not_tried_again(kind: str, entry: dict[str,
 async def test_webhook(service: Service, tmp_path: Path) -> None:
     """A payload of one's own, numbers as numbers; the URL is a template, and a file is read each time."""
     (tmp_path / "url").write_text(f"{service.url}/first\n")
-    payload = {
-        "n": "{{ len .Alerts }}",
-        "{{ .Status }}": ["{{ .CommonLabels.group }}", 1, True, "a: {{ .Receiver }}", ""],
-    }
+    listed = ["{{ .CommonLabels.group }}", 1, True, "a: {{ .Receiver }}", "", 10**30, '{"b": ["{{ .Status }}"]}']
+    payload = {"n": "{{ len .Alerts }}", "{{ .Status }}": listed}
     notifier = notifier_of("webhook", {"url_file": "url", "payload": payload}, tmp_path)
     await notifier.notify(notification_of(FIRING))
     (tmp_path / "url").write_text(f"{service.url}/{{{{ .GroupLabels.group }}}}\n")
     await notifier.notify(notification_of(FIRING))
     assert [request.path for request in service.requests] == ["/first", "/shop"]
-    assert service.requests[0].json == {"n": 1, "firing": ["shop", 1, True, {"a": "team \\(all\\)"}, None]}
+    told = ["shop", 1, True, {"a": "team \\(all\\)"}, None, 1e30, {"b": ["firing"]}]
+    assert service.requests[0].json == {"n": 1, "firing": told}
     await notifier.close()
 
 

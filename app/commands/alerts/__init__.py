@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from app.commands.alerts import silences, views
+from app.commands.alerts import routes, silences, views
 
 
 def register(app: typer.Typer) -> None:
     """Adds the `alerts` commands."""
-    alerts = typer.Typer(no_args_is_help=True, help="Alerts that fire, why somebody was told of them, silences.")
+    alerts = typer.Typer(
+        no_args_is_help=True, help="Alerts that fire, why somebody was told of them, routes, silences."
+    )
     views.register(alerts)
+    routes.register(alerts)
     silences.register(alerts)
     app.add_typer(alerts, name="alerts")
