@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import email.utils
 import logging
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -20,6 +21,8 @@ from alerting.notify.tls import tls_context
 DEFAULT_TIMEOUT_S = 10.0
 USER_AGENT = "watchhouse"
 LONGEST_REASON = 300
+LONGEST_WAIT_S = 86_400
+"""What a Retry-After may ask for at most: a group is due again long before."""
 _quiet = contextvars.ContextVar("_quiet", default=False)
 
 
@@ -145,14 +148,14 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     if header is None:
         return None
     try:
-        return max(0.0, float(int(header)))
+        seconds = int(header)
     except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
+        try:
+            when = email.utils.parsedate_to_datetime(header)
+        except (ValueError, OverflowError):
+            return None
+        seconds = math.ceil(((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
+    return float(min(max(0, seconds), LONGEST_WAIT_S))
 
 
 def _shown(text: str) -> str:
