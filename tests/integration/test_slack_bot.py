@@ -319,3 +319,14 @@ async def test_what_each_answer_does_to_message_and_metrics(slack: SlackStandin)
     assert len(slack.workspace.top()) == 1
     assert shared.troubles == {}
     await manager.stop()
+
+
+def test_workspaces_with_tokens_in_the_file_have_turns_of_their_own() -> None:
+    """A token in place is masked where it is printed: two of them are two workspaces all the same."""
+    entries = "".join(
+        f"  - {{name: {name}, slack_configs: [{{channel: alerts, app_token: xoxb-{name}}}]}}\n" for name in ("a/b", "c")
+    )
+    shared = room()
+    build_notifiers(config_of(f"route: {{receiver: c}}\nreceivers:\n{entries}"), external_url="", slack=shared)
+    assert len(shared._pacers) == 2
+    assert shared.followed == {"a/b", "c"}
