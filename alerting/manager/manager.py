@@ -34,6 +34,7 @@ from alerting.manager.state import (
     RECURRING,
     SENDING,
     SILENCE,
+    WRITE_GAP_S,
     Document,
     DocumentStore,
     StateWriter,
@@ -102,6 +103,7 @@ class AlertManager:
         max_alerts: int = MAX_ALERTS,
         silence_limits: Limits | None = None,
         sharing: Sharing | None = None,
+        write_gap_s: float = WRITE_GAP_S,
     ) -> None:
         self.config = config
         self.external_url = external_url
@@ -109,7 +111,7 @@ class AlertManager:
         self.started_at = self.clock.now()
         self._max_alerts = max_alerts
         sharing = sharing or Sharing()
-        writer = self._writer = StateWriter(state)
+        writer = self._writer = StateWriter(state, write_gap_s)
         self.audit = Audit(writer, self.clock)
         self.silences = Silences(writer, self.audit, self.clock, silence_limits)
         self.recurring = RecurringSilences(writer, self.audit, self.silences, self.clock)

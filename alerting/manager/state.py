@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -27,6 +28,8 @@ INSTANCE = "alert_instance"
 Document = dict[str, Any]
 Changes = Mapping[tuple[str, str], Document | None]
 _REMEMBERED_WRITES = 10_000
+WRITE_GAP_S = 0.025
+"""Time from the start of a write to that of the next one: in it more gathers for it."""
 PATIENCE_S = 5.0
 """So long is waited for a store that does not answer: what hangs must not keep anybody from being told."""
 _THREADS = 4
@@ -57,8 +60,10 @@ class StateWriter:
     a StoreUnavailable to whoever waits; it may be written all the same.
     """
 
-    def __init__(self, store: DocumentStore) -> None:
+    def __init__(self, store: DocumentStore, gap_s: float = WRITE_GAP_S) -> None:
         self._store = store
+        self._gap_s = gap_s
+        self._written_at = 0.0
         # threads of its own: calls that hang take none from others
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="alert-state")
         self._closed = False
@@ -139,6 +144,10 @@ class StateWriter:
     async def _write_after(self, previous: asyncio.Task[None] | None) -> None:
         if previous is not None:
             await asyncio.wait([previous])
+        left_s = self._written_at + self._gap_s - time.monotonic()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+        self._written_at = time.monotonic()
         self._running, self._next = asyncio.current_task(), None
         batch, self._pending = self._pending, {}
         try:

@@ -143,8 +143,9 @@ async def measure(name: str, url: str, pid: int, hook: Hook, seconds: float) -> 
             await asyncio.sleep(max(0.0, turn + RESEND_S - time.monotonic()))
         minute = (cpu_s(pid) - used) * 60 / (time.monotonic() - began)
     print(
-        f"{name}: all {GROUPS} groups told after {told_s:.1f} s with {told_cpu:.2f} s of CPU; then {minute:.2f} s of CPU"
-        f" a minute ({idle:.2f} before there were alerts); {peak:.0f} MiB; {hook.notifications} notifications",
+        f"{name}: all {GROUPS} groups told after {told_s:.1f} s with {told_cpu:.2f} s of CPU; then {minute:.2f} s"
+        f" of CPU a minute ({idle:.2f} before there were alerts); {peak:.0f} MiB;"
+        f" {hook.notifications} notifications",
         flush=True,
     )
 
