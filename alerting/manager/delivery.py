@@ -136,8 +136,8 @@ class Delivery:
         ways = self.ways(group.route.receiver)
         if not notification.alerts:
             self._note(notification, "", "suppressed", _reasons(notification))
-            await asyncio.gather(*(self.edit(way, notification) for way in ways))
-            return True
+            # a message that could not be changed to say that its alerts are over needs them once more
+            return all(await asyncio.gather(*(self.edit(way, notification) for way in ways)))
         if not ways:
             self._note(notification, "", "not_sent", "the receiver has nothing that is sent to")
             return True
@@ -168,7 +168,8 @@ class Delivery:
             return not error.retry
         way.refused.pop(key, None)
         try:
-            await self._tools.nflog.remember(key, entry.memory if memory is None else memory, shown)
+            over = {s.alert.fingerprint for s in notification.suppressed if s.alert.resolved_at(notification.now)}
+            await self._tools.nflog.remember(key, entry.memory if memory is None else memory, shown, over)
         except StoreError as error:
             ALERT_STATE_FAILURES.inc()
             log.error("the notification log could not be written: %s", error)
@@ -184,8 +185,8 @@ class Delivery:
             return False
         if sent is None:
             self._note(notification, way.name, "unchanged", "nothing new since the receiver was told last")
-            await self.edit(way, notification)
-        elif notification.told(send_resolved=way.notifier.send_resolved):
+            return await self.edit(way, notification)
+        if notification.told(send_resolved=way.notifier.send_resolved):
             self._note(notification, way.name, "sent", why or "new_alerts", started)
         else:
             self._note(notification, way.name, "not_sent", "the receiver wants no resolved alerts (send_resolved)")

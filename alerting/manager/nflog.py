@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -128,11 +128,14 @@ class NotificationLog:
         self._set(key, entry)
         await self._writer.write_all({(NOTIFICATION, key): _encode(entry), **others})
 
-    async def remember(self, key: str, memory: Mapping[str, str], shown: str) -> None:
-        """Changes an entry's memory and what it shows, and nothing else. Raises StoreError as `record`."""
+    async def remember(self, key: str, memory: Mapping[str, str], shown: str, over: Set[str] = frozenset()) -> None:
+        """Changes an entry's memory and what it shows, and nothing else. Raises StoreError as `record`.
+
+        Of the alerts of `over` the receiver was shown that they ended: if one fires again, that is news.
+        """
         entry = self._entries.get(key)
         if entry is not None and (entry.memory, entry.shown) != (memory, shown):
-            entry = replace(entry, memory=memory, shown=shown)
+            entry = replace(entry, memory=memory, shown=shown, firing=entry.firing - over)
             self._set(key, entry)
             await self._writer.write(NOTIFICATION, {key: _encode(entry)})
 

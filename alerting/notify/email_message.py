@@ -14,7 +14,8 @@ from alerting.notify.base import NotifyError
 from alerting.notify.rendering import Rendering, key_hash
 from alerting.receivers_sent import EmailConfig
 
-_BREAK = re.compile(r"\s*[\r\n]\s*")
+_BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*|\0")
+"""All that may end a line to somebody (`str.splitlines`), and NUL, which no header may hold."""
 SUBJECT = '{{ template "email.default.subject" . }}'
 
 
@@ -71,5 +72,5 @@ def _set(message: EmailMessage, name: str, value: str) -> None:
     # a label may hold a line break, which would end the header
     try:
         message[name] = _BREAK.sub(" ", value)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise NotifyError(f"header {name}: {error}", "misconfigured", retry=False) from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import email.utils
 import logging
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -20,6 +22,11 @@ from alerting.notify.tls import tls_context
 DEFAULT_TIMEOUT_S = 10.0
 USER_AGENT = "watchhouse"
 LONGEST_REASON = 300
+MOST_BYTES = 16 << 20
+"""So much of an answer is read; no receiver has more to say."""
+_GRACE_S = 1.0
+LONGEST_WAIT_S = 86_400
+"""What a Retry-After may ask for at most: a group is due again long before."""
 _quiet = contextvars.ContextVar("_quiet", default=False)
 
 
@@ -49,15 +56,11 @@ class HttpSender:
         """As `post_json`, with any method. `retried` are statuses that may heal, besides 5xx."""
         token = _quiet.set(True)
         try:
-            response = await self._client_for(url).request(
-                method,
-                url,
-                content=body,
-                headers=await self._headers({"Content-Type": "application/json", **(headers or {})}),
-                auth=self._basic_auth(),
-                extensions=self._extensions(),
-            )
-        except httpx.TimeoutException as error:
+            # httpx has its time for each piece of an answer: one that drips would hold up a group for ever
+            async with asyncio.timeout(self._timeout_s + _GRACE_S):
+                sent = await self._headers({"Content-Type": "application/json", **(headers or {})})
+                response = await self._asked(method, url, body, sent)
+        except (httpx.TimeoutException, TimeoutError) as error:
             unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
             said = f"no answer in time ({type(error).__name__})"
             raise NotifyError(said, "timeout", retry=True, maybe_taken=not unsent) from None
@@ -77,6 +80,22 @@ class HttpSender:
         if not response.is_success:
             raise refusal(response, retried)
         return response
+
+    async def _asked(self, method: str, url: str, body: bytes, headers: list[tuple[str, str]]) -> httpx.Response:
+        client = self._client_for(url)
+        request = client.build_request(method, url, content=body, headers=headers, extensions=self._extensions())
+        response = await client.send(request, auth=self._basic_auth(), stream=True)
+        try:
+            content = bytearray()
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > MOST_BYTES:
+                    break
+        finally:
+            await response.aclose()
+        # as it is read, and no longer packed
+        kept = [(name, value) for name, value in response.headers.multi_items() if not name.startswith("content-enc")]
+        return httpx.Response(response.status_code, headers=kept, content=bytes(content[:MOST_BYTES]), request=request)
 
     async def close(self) -> None:
         """Closes the connections. Safe to call twice."""
@@ -145,14 +164,14 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     if header is None:
         return None
     try:
-        return max(0.0, float(int(header)))
+        seconds = int(header)
     except ValueError:
-        pass
-    try:
-        when = email.utils.parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
+        try:
+            when = email.utils.parsedate_to_datetime(header)
+        except (ValueError, OverflowError):
+            return None
+        seconds = math.ceil(((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())
+    return float(min(max(0, seconds), LONGEST_WAIT_S))
 
 
 def _shown(text: str) -> str:

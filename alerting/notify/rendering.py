@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,10 @@ from app.gotemplate import TemplateError
 from app.yamlfile import value_of
 
 log = logging.getLogger(__name__)
+_NO_VALUE = re.compile(r"(?:^|[\s,\[{:-])[&*!][\w!]")
+"""Anchors, references and tags: a label of a hundred bytes could stand for gigabytes by them, and no alert means it."""
+_DEEP = re.compile(r"(?:[\[{][^\[{\]}]*){100}")
+"""A hundred brackets within one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +101,14 @@ def _as_value(text: str) -> Any:
         # JSON is YAML, and a list of many alerts takes seconds as such
         with contextlib.suppress(orjson.JSONDecodeError):
             return orjson.loads(text)
-    try:
-        found = value_of(text)
-    except ValueError:
+    if _NO_VALUE.search(text) or _DEEP.search(text):
         return text
-    return text if isinstance(found, str) else as_json(found)
+    try:
+        found = as_json(value_of(text))
+        orjson.dumps(found)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return text
+    return text if isinstance(found, str) else found
 
 
 def as_json(value: Any) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from alerting.notify.base import Notification, NotifyError
 from alerting.slack.api import SlackApi
+from alerting.slack.attempts import Attempt
 from alerting.slack.chart import alt_text
 from alerting.slack.errors import SlackError
 from alerting.slack.extras import Extras, Picture
@@ -23,24 +24,15 @@ from alerting.slack.thread import Reply, Told, replies
 from alerting.slack.words import Words
 from app.telemetry import SLACK_PLAIN
 
-log = logging.getLogger(__name__)
-
 PICTURE_WAIT_S = 5.0
 _DRAW_AGAIN_S = 300.0
 _MOST_FINGERPRINTS = 100
 _MOST_MET = 10_000
+_MOST_LOOKUPS = 3
+"""A message that may have come is not posted again before it was looked up; after so many tries it is all the same."""
+_AWAY = ("channel_is_archived", "channel_not_found", "is_archived", "not_in_channel")
 
-
-@dataclass(slots=True)
-class _Attempt:
-    """What became of the attempts to tell one piece of news, until it is told whole."""
-
-    nonce: str
-    unseen: bool = False
-    """A post went out and its answer never came."""
-    told: Told | None = None
-    """The message stands; what is left are replies."""
-    said: set[str] = field(default_factory=set)
+log = logging.getLogger(__name__)
 
 
 class SlackBot:
@@ -57,7 +49,6 @@ class SlackBot:
         self._room = room
         self._lookup = Lookup(api)
         self._pictures = Pictures(api, room, key)
-        self._attempts: dict[str, _Attempt] = {}
         self._met: set[str] = set()
         """The messages this process changed: of another process's the thread may say more than is remembered."""
 
@@ -74,19 +65,20 @@ class SlackBot:
         await self._api.close()
 
     async def _reported(self, notification: Notification, *, pings: bool) -> Mapping[str, str] | None:
-        attempt = self._attempts.setdefault(notification.group_key, _Attempt(secrets.token_hex(8)))
+        attempts, group_key = self._room.attempts, notification.group_key
+        attempt = attempts.of(self._key, group_key)
         try:
             told = await self._tell(notification, attempt, pings)
         except NotifyError as error:
             if not error.retry:
                 self._room.troubles[self._key] = str(error)
-                self._attempts.pop(notification.group_key, None)
+                attempts.end(self._key, group_key)
             raise
-        self._attempts.pop(notification.group_key, None)
+        attempts.end(self._key, group_key)
         self._room.troubles.pop(self._key, None)
         return told.memory() if told is not None else None
 
-    async def _tell(self, notification: Notification, attempt: _Attempt, pings: bool) -> Told | None:
+    async def _tell(self, notification: Notification, attempt: Attempt, pings: bool) -> Told | None:
         state, before = GroupState.of(notification), Told.read(notification.memory)
         if before is not None and before.state == "resolved" and state.state != "resolved":
             # a new incident is a new message: an old one that changes calls nobody
@@ -104,7 +96,7 @@ class SlackBot:
                 if told is None or not told.says(state):
                     told = await self._change(notification, state, before)
             except SlackError as error:
-                if error.kind != "gone":
+                if error.kind != "gone" and not self._moved(error, before, notification):
                     raise
                 if not pings:
                     return replace(before, ts="")
@@ -113,19 +105,26 @@ class SlackBot:
             return told
         return await self._post(notification, state, attempt)
 
-    async def _post(self, notification: Notification, state: GroupState, attempt: _Attempt) -> Told:
+    def _moved(self, error: SlackError, before: Told, notification: Notification) -> bool:
+        # a channel that is away, and that the configuration does not name any more
+        return error.code in _AWAY and before.to not in ("", self._words.channel(notification))
+
+    async def _post(self, notification: Notification, state: GroupState, attempt: Attempt) -> Told:
         channel = self._words.channel(notification)
         if not channel:
             raise NotifyError("slack_configs has a token and no channel", "misconfigured", retry=False)
-        whole, told = await self._payload(notification, state, Told(channel, "", state.state))
+        whole, told = await self._payload(notification, state, Told(channel, "", state.state, to=channel))
         # a page goes at once; its chart follows when Slack has looked at it
         late = has_picture(whole) and not await self._pictures.ready(told.file)
         payload = without_pictures(whole) if late else dict(whole)
-        payload["metadata"] = self._metadata(notification, state, attempt.nonce)
+        payload["metadata"] = self._metadata(notification, state)
         try:
             answer = await self._send("chat.postMessage", payload, notification, channel, posts=True)
         except NotifyError as error:
             attempt.unseen = _may_have_come(error)
+            raise
+        except asyncio.CancelledError:  # a reload does not wait for ever
+            attempt.unseen = True
             raise
         self._lookup.learn(channel, str(answer.get("channel", "")))
         told = replace(told, channel=str(answer.get("channel") or channel), ts=str(answer.get("ts", "")))
@@ -140,7 +139,7 @@ class SlackBot:
         """Shows the chart in a message that was posted without. It never raises: the message stands."""
         try:
             if await self._pictures.ready(told.file, PICTURE_WAIT_S):
-                payload = _edit_of(whole, told) | {"metadata": self._metadata(notification, state, "")}
+                payload = _edit_of(whole, told) | {"metadata": self._metadata(notification, state)}
                 await self._api.call("chat.update", payload, channel=told.channel)
         except NotifyError as error:
             log.warning("the chart of %s is left out until the message changes: %s", notification.group_key, error)
@@ -150,11 +149,11 @@ class SlackBot:
         new = told.file != before.file and has_picture(whole)
         if new and not await self._pictures.ready(told.file, PICTURE_WAIT_S):
             whole = without_pictures(whole)
-        payload = _edit_of(whole, told) | {"metadata": self._metadata(notification, state, "")}
+        payload = _edit_of(whole, told) | {"metadata": self._metadata(notification, state)}
         await self._send("chat.update", payload, notification, before.channel)
         return told
 
-    async def _reply(self, news: list[Reply], told: Told, attempt: _Attempt, notification: Notification) -> None:
+    async def _reply(self, news: list[Reply], told: Told, attempt: Attempt, notification: Notification) -> None:
         attempt.told = told
         if news and told.ts not in self._met:
             attempt.said |= await self._lookup.said(told.channel, told.ts)
@@ -213,7 +212,7 @@ class SlackBot:
         self, notification: Notification, state: GroupState, before: Told
     ) -> tuple[dict[str, Any], Told]:
         group = group_id(notification.receiver, notification.group_key)
-        told = Told.of(state, before.channel, before.ts, file=before.file, drawn_at=before.drawn_at)
+        told = Told.of(state, before)
         if self._words.own:
             return self._words.payload(notification, group=group), told
         now = self._room.clock()
@@ -225,17 +224,16 @@ class SlackBot:
         picture = Picture(alt, file=told.file) if told.file else None
         return self._words.payload(notification, Extras(found.offenders, picture), group=group), told
 
-    def _metadata(self, notification: Notification, state: GroupState, nonce: str) -> dict[str, Any]:
+    def _metadata(self, notification: Notification, state: GroupState) -> dict[str, Any]:
         # what a later process finds the message by, when it never saw the answer to its post
         payload = {
             "group": group_id(self._key, notification.group_key),
             "state": state.state,
             "firing": [a.fingerprint for a in state.firing[:_MOST_FINGERPRINTS]],
-            **({"nonce": nonce} if nonce else {}),
         }
         return {"event_type": GROUP_EVENT, "event_payload": payload}
 
-    async def _posted_before(self, notification: Notification, attempt: _Attempt) -> Told | None:
+    async def _posted_before(self, notification: Notification, attempt: Attempt) -> Told | None:
         """The group's message, where an attempt of this process or of the one before it may have posted it."""
         began_at = min((a.starts_at for a in notification.firing), default=notification.now)
         if not attempt.unseen and began_at >= self._room.started_at:
@@ -244,7 +242,14 @@ class SlackBot:
             return None
         group = group_id(self._key, notification.group_key)
         channel = self._words.channel(notification)
-        found = await self._lookup.message(channel, group, began_at, fresh=attempt.unseen)
+        try:
+            found = await self._lookup.message(channel, group, began_at, fresh=attempt.unseen)
+        except NotifyError as error:
+            attempt.lookups += 1
+            if error.retry and attempt.lookups < _MOST_LOOKUPS:
+                raise
+            log.warning("what Slack shows cannot be looked up, a message may come twice: %s", error)
+            return None
         if found is not None:
             attempt.unseen = False
         return found

@@ -45,11 +45,16 @@ def slack_notifier(
 
     if not (with_token.app_token or with_token.app_token_file or _is_method(address)):
         return SlackWebhook(key, words, address, sender, room)
-    room.followed.add(key.partition("/")[0])
+    room.followed.add(key.rsplit("/", 2)[0])
     # receivers with one token share the turns of its channels
-    shown = str(with_token.app_token_file or with_token.app_token or slack.http_config or defaults.http_config)
+    shown = _known_by(with_token) or str(slack.http_config or defaults.http_config)
     workspace = hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()
     return SlackBot(key, words, SlackApi(sender, address.read, token, room.pacer(workspace)), room)
+
+
+def _known_by(slack: SlackConfig) -> str:
+    # a secret that is printed is the same row of stars for every token
+    return str(slack.app_token_file or (slack.app_token.get_secret_value() if slack.app_token else ""))
 
 
 def _is_method(address: SecretAddress) -> bool:

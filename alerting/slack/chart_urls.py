@@ -34,7 +34,9 @@ class SignedCharts:
 
     def check(self, slo: str, length: str, expires: str, signature: str) -> int | None:
         """The length in milliseconds that a URL asks for; None when it is not one of ours, or past its time."""
-        if not hmac.compare_digest(self._signature(slo, length, expires), signature):
+        # bytes: a signature that is not ASCII is wrong, and no error
+        given = signature.encode("utf-8", "surrogatepass")
+        if not hmac.compare_digest(self._signature(slo, length, expires).encode(), given):
             return None
         length_ms = int(length)
         return length_ms if int(expires) > self._clock() and 0 < length_ms <= _LONGEST_MS else None

@@ -25,7 +25,7 @@ _GOOD_FOR_S = 10.0
 
 
 class Lookup:
-    """Finds messages and replies of ours by their metadata. What cannot be looked up is not found; it never raises."""
+    """Finds messages and replies of ours by their metadata."""
 
     def __init__(self, api: SlackApi) -> None:
         self._api = api
@@ -41,6 +41,7 @@ class Lookup:
         """The newest message about a group, posted since a time and not yet over.
 
         Unless it must be `fresh`, what was read a moment ago for another group is taken: many are asked for at start.
+        Raises NotifyError when it cannot be looked up.
         """
         its_id = await self._channel_id(channel)
         if not its_id:
@@ -52,13 +53,17 @@ class Lookup:
                     return None
                 firing = payload.get("firing")
                 known = frozenset(str(one) for one in firing) if isinstance(firing, list) else frozenset()
-                return Told(its_id, str(message.get("ts", "")), "firing", known)
+                return Told(its_id, str(message.get("ts", "")), "firing", known, to=channel)
         return None
 
     async def said(self, channel: str, ts: str) -> set[str]:
-        """The keys of the replies that stand in a message's thread."""
+        """The keys of the replies that stand in a message's thread; none where they cannot be looked up."""
         arguments = {"channel": channel, "ts": ts, "limit": _PAGE, "include_all_metadata": "true"}
-        answer = await self._asked("conversations.replies", arguments)
+        try:
+            answer = await self._api.call("conversations.replies", arguments)
+        except NotifyError as error:
+            log.warning("a thread cannot be looked up, a reply may come twice: %s", error)
+            return set()
         return {str(payload.get("key", "")) for _, payload in _of_event(answer, REPLY_EVENT)}
 
     async def _history(self, its_id: str, *, fresh: bool) -> dict[str, Any]:
@@ -66,7 +71,7 @@ class Lookup:
         read_at, answer = self._read.get(its_id, (-math.inf, {}))
         if fresh or now - read_at > _GOOD_FOR_S:
             arguments = {"channel": its_id, "limit": _PAGE, "include_all_metadata": "true"}
-            answer = await self._asked("conversations.history", arguments)
+            answer = await self._api.call("conversations.history", arguments)
             self._read[its_id] = time.monotonic(), answer
         return answer
 
@@ -79,7 +84,7 @@ class Lookup:
             for _ in range(_MOST_PAGES):
                 more = {"cursor": cursor} if cursor else {}
                 kinds = {"types": "public_channel,private_channel", "exclude_archived": "true", "limit": "999"}
-                answer = await self._asked("conversations.list", {**kinds, **more})
+                answer = await self._api.call("conversations.list", {**kinds, **more})
                 for one in answer.get("channels", []):
                     if one.get("name") == name:
                         self._ids[channel] = str(one.get("id", ""))
@@ -87,13 +92,6 @@ class Lookup:
                 if channel in self._ids or not cursor:
                     break
         return self._ids.get(channel, "")
-
-    async def _asked(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return await self._api.call(method, arguments)
-        except NotifyError as error:
-            log.warning("what Slack shows cannot be looked up, a message may come twice: %s", error)
-            return {}
 
 
 def _of_event(answer: Mapping[str, Any], event: str) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:

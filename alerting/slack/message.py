@@ -220,7 +220,8 @@ def _rest(state: GroupState, shown: int) -> str:
     if not rest:
         return ""
     over = sum(a.resolved_at(state.notification.now) for a in rest)
-    quiet = sum(any(one.alert is a for one in state.quiet) for a in rest) if state.quiet else 0
+    silenced = {id(one.alert) for one in state.quiet}
+    quiet = sum(id(a) in silenced for a in rest)
     counts = ((len(rest) - over - quiet, "firing"), (quiet, "silenced"), (over, "resolved"))
     return "and " + ", ".join(f"{n} more {word}" for n, word in counts if n)
 

@@ -31,6 +31,8 @@ class Pacer:
         self._sleep = sleep
         self._free_at: dict[str, float] = {}
         self._closed_until: dict[str, float] = {}
+        self._put_off_s: dict[str, float] = {}
+        """By how much turns were put off so far."""
 
     async def turn(self, channel: str, most_s: float, *, counts: bool = True) -> None:
         """Returns when it is this caller's turn; a call that does not count (an edit) waits for Retry-After only.
@@ -43,25 +45,35 @@ class Pacer:
             at = max(at, self._free_at.get(channel, now) - self._ahead_s)
         wait_s = max(0.0, at - now)
         if wait_s > most_s:
-            raise NotifyError(
-                "too many messages wait for this channel already, as Slack takes one a second",
-                "rate_limited",
-                retry=True,
-                retry_after_s=wait_s,
-            )
+            raise _too_many(wait_s)
         if counts:
             self._free_at[channel] = max(now, at, self._free_at.get(channel, now)) + self._between_s
             self._forget(now)
-        if wait_s:
+        put_off_s = self._put_off_s.get(channel, 0.0)
+        while wait_s > 0:
             await self._sleep(wait_s)
+            # turns that wait when Slack closes the channel come later, in the same order and as far apart
+            wait_s, put_off_s = self._put_off_s.get(channel, 0.0) - put_off_s, self._put_off_s.get(channel, 0.0)
+            if self._clock() + wait_s > now + most_s:
+                raise _too_many(wait_s)
 
     def close(self, channel: str, seconds: float) -> None:
         """Nothing is written to a channel for so long: Slack said so."""
-        until = self._clock() + seconds
-        self._closed_until[channel] = max(until, self._closed_until.get(channel, until))
+        now = self._clock()
+        open_at = max(now, self._closed_until.get(channel, now))
+        longer_s = max(0.0, now + seconds - open_at)
+        self._closed_until[channel] = open_at + longer_s
+        self._put_off_s[channel] = self._put_off_s.get(channel, 0.0) + longer_s
+        if self._free_at.get(channel, now) - self._between_s - self._ahead_s > now:  # the last who waits
+            self._free_at[channel] += longer_s
 
     def _forget(self, now: float) -> None:
         for times in (self._free_at, self._closed_until):
             if len(times) > _MOST_CHANNELS:
                 for channel in [channel for channel, at in times.items() if at <= now]:
                     del times[channel]
+
+
+def _too_many(wait_s: float) -> NotifyError:
+    words = "too many messages wait for this channel already, as Slack takes one a second"
+    return NotifyError(words, "rate_limited", retry=True, retry_after_s=wait_s)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from alerting.slack.attempts import Attempts
 from alerting.slack.chart import ChartMaker, drawn_length
 from alerting.slack.extras import BurnDown, Look, Offender, Picture, SloSource, slo_id
 from alerting.slack.facts import slo_facts
@@ -64,6 +65,7 @@ class SlackRoom:
         self.clock = clock
         self.started_at = datetime.fromtimestamp(clock(), UTC)
         self.troubles: dict[str, str] = {}
+        self.attempts = Attempts()
         self.followed: set[str] = set()
         """The receivers whose messages are changed in place: what people do is seen there."""
         self._pacer = pacer

@@ -35,20 +35,23 @@ class Told:
     file: str = ""
     """The id of the chart in it, and when it was drawn."""
     drawn_at: float = 0.0
+    to: str = ""
+    """Where the configuration sent it to: the channel's name or id then."""
 
     @classmethod
-    def of(cls, state: GroupState, channel: str, ts: str, *, file: str = "", drawn_at: float = 0.0) -> Told:
-        """What a message says that was made of this."""
+    def of(cls, state: GroupState, message: Told) -> Told:
+        """What a message says that is made of this anew."""
         return cls(
-            channel,
-            ts,
+            message.channel,
+            message.ts,
             state.state,
             frozenset(a.fingerprint for a in state.firing),
             frozenset(one.alert.fingerprint for one in state.quiet),
             frozenset(state.acknowledged),
             _digest(*(f"{one.until}{one.author}{one.comment}" for one in state.quiet)) if state.quiet else "",
-            file,
-            drawn_at,
+            message.file,
+            message.drawn_at,
+            message.to,
         )
 
     @classmethod
@@ -75,11 +78,12 @@ class Told:
             memory.get("words", ""),
             memory.get("file", ""),
             drawn_at,
+            memory.get("to", ""),
         )
 
     def says(self, state: GroupState) -> bool:
         """Whether the message would say the same now, but for numbers that change all the time."""
-        return Told.of(state, self.channel, self.ts, file=self.file, drawn_at=self.drawn_at) == self
+        return Told.of(state, self) == self
 
     def memory(self) -> dict[str, str]:
         """For the notification log."""
@@ -93,6 +97,7 @@ class Told:
             "words": self.words,
             "file": self.file,
             "drawn_at": f"{self.drawn_at:.0f}" if self.drawn_at else "",
+            "to": self.to,
         }
         return {key: value for key, value in found.items() if value}
 

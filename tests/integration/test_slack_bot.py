@@ -371,3 +371,74 @@ async def test_what_each_answer_does_to_message_and_metrics(slack: SlackStandin)
     assert len(slack.workspace.top()) == 1
     assert shared.troubles == {}
     await manager.stop()
+
+
+def test_workspaces_with_tokens_in_the_file_have_turns_of_their_own() -> None:
+    """A token in place is masked where it is printed: two of them are two workspaces all the same."""
+    entries = "".join(
+        f"  - {{name: {name}, slack_configs: [{{channel: alerts, app_token: xoxb-{name}}}]}}\n" for name in ("a/b", "c")
+    )
+    shared = room()
+    build_notifiers(config_of(f"route: {{receiver: c}}\nreceivers:\n{entries}"), external_url="", slack=shared)
+    assert len(shared._pacers) == 2
+    assert shared.followed == {"a/b", "c"}
+
+
+async def test_what_cannot_be_looked_up_now_is_not_posted_again(slack: SlackStandin, notifier: SlackBot) -> None:
+    """The answer was lost, and Slack answers 429 to the question whether it came: it is asked again later."""
+    slack.misbehave("lost_answer", only="chat.postMessage")
+    with pytest.raises(NotifyError):
+        await tell(notifier)
+    slack.misbehave("rate_limited", retry_after_s=7, only="conversations.history")
+    with pytest.raises(NotifyError) as caught:
+        await tell(notifier)
+    assert (caught.value.reason, caught.value.retry, caught.value.retry_after_s) == ("rate_limited", True, 7)
+    await tell(notifier)
+    assert len(slack.workspace.top()) == 1
+
+
+async def test_a_lookup_that_never_works_loses_no_page(slack: SlackStandin, notifier: SlackBot) -> None:
+    """Told twice is better than never: after three tries the message is posted."""
+    slack.misbehave("lost_answer", only="chat.postMessage")
+    for _ in range(3):
+        with pytest.raises(NotifyError):
+            await tell(notifier)
+        slack.misbehave("server_error", only="conversations.history")
+    await tell(notifier)
+    assert len(slack.workspace.top()) == 2
+
+
+async def test_an_archived_channel_is_left_when_another_one_is_named(slack: SlackStandin, notifier: SlackBot) -> None:
+    """As the error says: what fires goes on in the channel that the configuration names now."""
+    memory = await tell(notifier)
+    slack.workspace.channel("alerts").archived = True
+    slack.workspace.add_channel("other")
+    alerts = (scenes.slo_page(), scenes.crash("x", 3))
+    with pytest.raises(SlackError, match="is_archived"):
+        await tell(notifier, memory, alerts=alerts)
+    moved = bot(slack, channel="#other")
+    memory = await tell(moved, memory, alerts=alerts)
+    (message,) = slack.workspace.top("other")
+    assert (memory["channel"], memory["ts"]) == (message.channel, message.ts)
+    await moved.close()
+
+
+async def test_a_reload_while_slack_does_not_answer_doubles_nothing(slack: SlackStandin) -> None:
+    """The message arrived, its answer did not yet, and the file is read again: the next attempt finds it."""
+    entry = f"channel: '#alerts', app_token: {slack.workspace.token}, app_url: '{slack.api_url}'"
+    config = config_of(
+        f"route: {{receiver: team, group_wait: 0s}}\nreceivers: [{{name: team, slack_configs: [{{{entry}}}]}}]\n"
+    )
+    shared = room()
+    made = [build_notifiers(config, external_url="", slack=shared) for _ in range(2)]
+    manager = AlertManager(config, MemoryStore(), made[0], external_url="")
+    await manager.start()
+    slack.misbehave("lost_answer", only="chat.postMessage")
+    await manager.put_alerts([replace(alert("A"), starts_at=manager.clock.now())])
+    await slack.wait_until(lambda: len(slack.workspace.top()) == 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("alerting.manager.manager.STOP_GRACE_S", 0.1)
+        await manager.reload(config, made[1])
+    await slack.wait_until(lambda: "chat.update" in slack.calls)
+    await manager.stop()
+    assert len(slack.workspace.top()) == 1

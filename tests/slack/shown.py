@@ -79,10 +79,12 @@ def _night() -> Shown:
         replace(scene, suppressed=(scenes.silenced(first), scenes.silenced(third))),
         replace(scene, alerts=(over(first, 21), over(third, 20)), now=now + timedelta(minutes=22)),
     ]
-    told = Told.of(GroupState.of(replace(scene, alerts=(first,), now=now - timedelta(minutes=22))), "C1", "1.0")
+    told = Told.of(
+        GroupState.of(replace(scene, alerts=(first,), now=now - timedelta(minutes=22))), Told("C1", "1.0", "firing")
+    )
     shown: list[Shown] = []
     for step in steps:
         state = GroupState.of(step)
         shown += [Shown({"text": r.text}, f"{step.now:%H:%M}") for r in replies(told, state, pings=True)]
-        told = Told.of(state, "C1", "1.0")
+        told = Told.of(state, told)
     return Shown(rich_message(steps[-1], scenes.LOOK, group="g"), "14:03", edited=True, replies=shown)

@@ -112,3 +112,28 @@ async def test_a_change_that_fails_is_tried_again(world: AlertWorld) -> None:
     await world.turn(60)
     assert len(world.editor.update_failures) == 1
     assert len(world.editor.updates) == 1
+
+
+async def test_an_end_under_a_silence_is_shown_when_the_first_try_failed(world: AlertWorld) -> None:
+    """Slack is away when a silenced alert ends: its message is changed at the group's next turn, not left as it was."""
+    await world.put(alert("A", slo="x"))
+    await world.manager.silences.set(silence("slo=x", 0, 36_000), "ann")
+    await world.turn(10)
+    world.editor.update_failures = [NotifyError("Slack is away", "server_error", retry=True)]
+    await world.put(alert("A", 0, 20, slo="x"))
+    await world.turn(1300)
+    assert [u[2] for u in world.editor.updates] == [[("A", "silence")], [("A", "silence")]]
+    assert world.manager.alerts() == []
+
+
+async def test_what_fires_again_after_an_end_under_a_silence_is_news(world: AlertWorld) -> None:
+    """The message said that it is over, so that its next time is told at once, and not after `repeat_interval`."""
+    await world.put(alert("A", slo="x"), alert("B", slo="y"))
+    one = await world.manager.silences.set(silence("slo=x", 0, 36_000), "ann")
+    await world.turn(10)
+    await world.put(alert("A", 0, 20, slo="x"))
+    await world.turn(700)
+    await world.manager.silences.expire(one, "ann")
+    await world.put(alert("A", 720, slo="x"))
+    await world.turn(60)
+    assert [names for _, names, _ in world.team.told] == [["A"], ["B"], ["A"]]

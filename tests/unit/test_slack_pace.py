@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from alerting.notify.base import NotifyError
@@ -65,3 +67,39 @@ async def test_who_cannot_wait_is_told_how_long(clock: Clock) -> None:
     clock.now_s = 130
     await pacer.turn("C1", 5)
     assert clock.now_s == 130
+
+
+async def test_who_waits_when_the_channel_is_closed_waits_longer() -> None:
+    """Slack says Retry-After while three wait for their turns: nobody asks before, and they stay a second apart."""
+    now_s = 0.0
+    sleepers: list[tuple[float, asyncio.Event]] = []
+    came: list[object] = []
+
+    async def sleep(seconds: float) -> None:
+        woken = asyncio.Event()
+        sleepers.append((now_s + seconds, woken))
+        await woken.wait()
+
+    async def post(pacer: Pacer, most_s: float) -> None:
+        try:
+            await pacer.turn("C1", most_s)
+            came.append(now_s)
+        except NotifyError as error:
+            came.append((error.reason, error.retry, now_s))
+
+    pacer = Pacer(1.0, 1, lambda: now_s, sleep)
+    await pacer.turn("C1", 100)
+    async with asyncio.TaskGroup() as tasks:
+        for most_s in (100, 100, 3):
+            tasks.create_task(post(pacer, most_s))
+        await asyncio.sleep(0)
+        pacer.close("C1", 30)
+        pacer.close("C1", 20)  # asks for no more than the first
+        while len(came) < 3:
+            now_s += 1
+            for due_s, woken in [one for one in sleepers if one[0] <= now_s]:
+                sleepers.remove((due_s, woken))
+                woken.set()
+            for _ in range(3):
+                await asyncio.sleep(0)
+    assert came == [("rate_limited", True, 3), 31, 32]

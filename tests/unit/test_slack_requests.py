@@ -363,3 +363,9 @@ def test_the_manifest_names_every_endpoint() -> None:
     assert data["features"]["slash_commands"][0]["command"] == "/wh"
     assert {"chat:write", "files:write", "channels:history"} <= set(data["oauth_config"]["scopes"]["bot"])
     assert CliRunner().invoke(app, ["slack", "manifest", "http://w.example.com"]).exit_code == 2
+
+
+def test_a_signature_of_a_chart_s_url_that_is_not_ascii_is_a_wrong_one() -> None:
+    """It is refused as any other, and is no error of ours."""
+    charts = SignedCharts("https://watchhouse.example.com", b"secret")
+    assert charts.check("a", "1", "9999999999", "é") is None
