@@ -128,6 +128,7 @@ class AlertManager:
         self._flushes: set[asyncio.Task[None]] = set()
         self._next_forget = self.started_at + _FORGET_EVERY
         self._turned_at = self.started_at
+        self._reloading = False
         self._next_write: datetime | None = None
         self._notifiers: dict[str, list[Notifier]] = {}
         self._editing = Editing(self.clock, self._stopping, self.silences, self.recurring, self.acknowledgements)
@@ -216,7 +217,12 @@ class AlertManager:
         were told stands, so that nothing is told twice.
         """
         old = self._notifiers
-        await self._end_flushes()
+        self._reloading = True
+        try:
+            await self._end_flushes()
+        finally:
+            self._reloading = False
+            self._wake.set()
         now = self.clock.now()
         self._use(config, notifiers)
         for known in self._table:
@@ -358,7 +364,8 @@ class AlertManager:
             try:
                 self._heed_clock(now)
                 await self._turn(now)
-                next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
+                next_due = None if self._reloading else self._groups.next_due()
+                next_turn = min(next_due or self._next_forget, self._next_forget)
                 next_turn = min(next_turn, self._next_write or next_turn)
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
@@ -376,7 +383,8 @@ class AlertManager:
         self._turned_at = now
 
     async def _turn(self, now: datetime) -> None:
-        for group in self._groups.due(now):
+        # what is due while a reload waits for messages on their way is told by the new configuration
+        for group in () if self._reloading else self._groups.due(now):
             self._begin_flush(group, now)
         if self._next_write is not None and now >= self._next_write:
             self._next_write = None
