@@ -37,16 +37,23 @@ DEFAULT_GROUP_INTERVAL_MS = 300_000
 DEFAULT_REPEAT_INTERVAL_MS = 4 * 3_600_000
 _MASKED = str(SecretStr("x"))
 
-Dropped = Annotated[None, BeforeValidator(lambda _: None)]
-"""What Alertmanager knows and Watchhouse has no use for. Its value, which may be a secret, is not kept."""
+
+def _mapping(value: object) -> None:
+    if value is not None and not isinstance(value, dict):
+        raise ValueError("a mapping is wanted here")
+
+
+DroppedEntry = Annotated[None, BeforeValidator(_mapping)]
+"""What Alertmanager knows and Watchhouse has no use for. Its values, which may be secrets, are not kept."""
 
 
 def _listed(value: object) -> object:
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    texts = ["" if item is None else item for item in value] if isinstance(value, list) else [None]
+    if not all(isinstance(item, str) for item in texts):
         raise ValueError('a list of matchers is wanted, like [severity="page", team=~"a|b"]')
-    return value
+    return texts
 
 
 def _flat(lists: list[list[Matcher]]) -> tuple[Matcher, ...]:
@@ -234,10 +241,10 @@ class Tracing(GoModel):
 class EventRecorder(GoModel):
     """Where Alertmanager would write what happens. Read and not kept: entries may hold credentials."""
 
-    file_outputs: Many[Dropped] = Field((), exclude=True)
-    webhook_outputs: Many[Dropped] = Field((), exclude=True)
-    kafka_outputs: Many[Dropped] = Field((), exclude=True)
-    stdout_outputs: Many[Dropped] = Field((), exclude=True)
+    file_outputs: Many[DroppedEntry] = Field((), exclude=True)
+    webhook_outputs: Many[DroppedEntry] = Field((), exclude=True)
+    kafka_outputs: Many[DroppedEntry] = Field((), exclude=True)
+    stdout_outputs: Many[DroppedEntry] = Field((), exclude=True)
 
 
 def _template_path(value: object, info: ValidationInfo) -> object:

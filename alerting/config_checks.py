@@ -117,7 +117,7 @@ def _receiver(
 
 
 def _has(settings: dict[str, Any], key: str) -> bool:
-    return bool(settings.get(key) or settings.get(f"{key}_file"))
+    return any(settings.get(name) not in (None, "") for name in (key, f"{key}_file"))
 
 
 def _slack(slack: dict[str, Any], settings: dict[str, Any]) -> str:

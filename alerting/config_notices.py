@@ -23,8 +23,6 @@ from alerting.templates.alertmanager import AlertTemplates
 from app.gotemplate import TemplateError
 from app.yamlfile import Document, KeyPath, dotted
 
-_MATCHER_LISTS = ("matchers", "source_matchers", "target_matchers")
-
 
 def check_alertmanager(path: Path) -> list[str]:
     """The notices of a file, each with its line.
@@ -34,7 +32,7 @@ def check_alertmanager(path: Path) -> list[str]:
     document = read_alertmanager(path)
     config = parse_alertmanager(document, path.parent)
     templates = load_templates(config)
-    told = [*found_in(config), *_matcher_advice(document.data, ()), *_broken_templates(config, templates)]
+    told = [*found_in(config), *_matcher_advice(document.data), *_broken_templates(config, templates)]
     told.sort(key=lambda notice: document.line_of(notice[0]) or 0)
     return [_with_place(document, key, words) for key, words in told]
 
@@ -126,15 +124,20 @@ def _texts(value: Any, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
         yield key, value
 
 
-def _matcher_advice(data: Any, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(data, dict):
-        for name, value in data.items():
-            if name in _MATCHER_LISTS and isinstance(value, list):
-                for i, text in enumerate(value):
-                    if better := advice(str(text)):
-                        yield (*key, name, i), f"read by the classic syntax of matchers; better written {better}"
-            else:
-                yield from _matcher_advice(value, (*key, str(name)))
-    elif isinstance(data, list):
-        for i, item in enumerate(data):
-            yield from _matcher_advice(item, (*key, i))
+def _matcher_advice(data: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    yield from _advice_of_route(data["route"], ("route",))
+    for i, rule in enumerate(data.get("inhibit_rules") or ()):
+        for name in ("source_matchers", "target_matchers"):
+            yield from _advice_of_list(rule.get(name), ("inhibit_rules", i, name))
+
+
+def _advice_of_route(route: dict[str, Any], key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    yield from _advice_of_list(route.get("matchers"), (*key, "matchers"))
+    for i, child in enumerate(route.get("routes") or ()):
+        yield from _advice_of_route(child, (*key, "routes", i))
+
+
+def _advice_of_list(texts: list[str | None] | None, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    for i, text in enumerate(texts or ()):
+        if text and (better := advice(text)):
+            yield (*key, i), f"read by the classic syntax of matchers; better written {better}"

@@ -31,18 +31,17 @@ Many = Annotated[tuple[T, ...], BeforeValidator(_no_null)]
 
 
 def _text(value: object) -> object:
-    if isinstance(value, str):
-        return str(value)
+    if value is None or isinstance(value, str):
+        return str(value or "")
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float | date | datetime) else value
 
 
 Text = Annotated[str, BeforeValidator(_text)]
-"""A text; a number without quotes is taken as it is written."""
+"""A text; a number without quotes is taken as it is written, null as an empty one."""
 
-_TextOrNull = Annotated[str, BeforeValidator(lambda value: "" if value is None else _text(value))]
-Texts = Annotated[dict[Text, _TextOrNull], BeforeValidator(lambda value: {} if value is None else value)]
+Texts = Annotated[dict[Text, Text], BeforeValidator(lambda value: {} if value is None else value)]
 """Names and texts."""
 
 
@@ -57,20 +56,20 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 """true or false, as YAML 1.1 writes them; not in quotes."""
 
 
-def _number(value: object) -> object:
+def _number(value: object) -> int | float:
     found = plain(value)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise ValueError("a number is wanted here")
     return found
 
 
-Number = Annotated[int, BeforeValidator(_number)]
+Number = Annotated[int, BeforeValidator(lambda value: int(_number(value)))]
 Fraction = Annotated[float, BeforeValidator(_number)]
 
 
-def _count(value: object) -> object:
-    found = _number(value)
-    if isinstance(found, int) and found < 0:
+def _count(value: object) -> int:
+    found = int(_number(value))
+    if found < 0:
         raise ValueError("a number from 0 is wanted here")
     return found
 

@@ -66,7 +66,7 @@ def parse_utf8(text: str) -> list[Matcher]:
             token = _wanted(
                 next(tokens), ("quoted", "unquoted", "brace", "end"), "expected a matcher or close brace after comma"
             )
-    if opened != (token.text == "}"):
+    if token.text == "{" or opened != (token.text == "}"):
         raise ValueError(f"0:{token.end}: expected {'close' if opened else 'opening'} brace")
     if token.kind == "brace":
         _wanted(next(tokens), ("end",), "expected end of input")

@@ -247,7 +247,7 @@ class GrafanaLinks(StrictModel):
     """Where links of messages to Grafana's Explore lead."""
 
     url: str
-    datasource: str = "watchhouse"
+    datasource: str = "watchhouse-metrics"
     """The uid of the data source that has this service's metrics."""
 
     @field_validator("url")

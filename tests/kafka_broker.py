@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 VERSION = "3.9.1"
 CACHE = Path(__file__).parent / ".cache" / "kafka"
 START_SECONDS = 60.0
@@ -108,7 +110,7 @@ def _jars() -> Path:
 
 @contextlib.contextmanager
 def _running(java: str, jars: Path, folder: Path) -> Iterator[str]:
-    broker, controller = _free_ports(2)
+    broker, controller = free_port(), free_port()
     properties = folder / "server.properties"
     properties.write_text(_PROPERTIES.format(broker=broker, controller=controller, folder=folder), encoding="utf-8")
     run = [java, "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
@@ -123,12 +125,6 @@ def _running(java: str, jars: Path, folder: Path) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as sockets:
-        found = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [sock.getsockname()[1] for sock in found]
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes], output: Path) -> None:

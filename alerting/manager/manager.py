@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from alerting.config import AlertmanagerConfig
@@ -19,6 +19,7 @@ from alerting.manager.editing import Editing
 from alerting.manager.groups import AlertGroup, GroupTable
 from alerting.manager.inhibit import Inhibitor
 from alerting.manager.journal import Journal
+from alerting.manager.kept import KeptAlerts, with_grace
 from alerting.manager.nflog import NotificationLog
 from alerting.manager.peers import PEER_TIMEOUT_S, Peers
 from alerting.manager.recurring import RecurringSilences
@@ -41,7 +42,9 @@ from alerting.manager.state import (
 )
 from alerting.manager.suppress import AlertStatus, Suppressor
 from alerting.manager.table import AlertTable, KnownAlert
-from alerting.notify.base import Acknowledgement, Notifier
+from alerting.notify.base import Acknowledgement, Notifier, NotifyError
+from alerting.notify.rendering import Renderer
+from alerting.template_files import load_templates
 from app.alert import Alert
 from app.errors import NotFound, Overloaded, StoreError
 from app.telemetry import ALERT_GROUPS, ALERT_STATE_FAILURES, ALERTS, SILENCES
@@ -66,6 +69,7 @@ class GroupView:
     receiver: str
     alerts: tuple[KnownAlert, ...]
     muted_by: tuple[str, ...]
+    route_labels: Mapping[str, str]
     acknowledged: tuple[Acknowledgement, ...]
 
 
@@ -115,6 +119,7 @@ class AlertManager:
         self.nflog = NotificationLog(writer)
         self._claims = Claims(writer, self.peers, self.clock)
         self._table = AlertTable()
+        self._ends = KeptAlerts()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,6 +132,7 @@ class AlertManager:
 
     def _use(self, config: AlertmanagerConfig, notifiers: Mapping[str, Sequence[Notifier]]) -> None:
         self.config = config
+        self._renderer: Renderer | None = None
         self._groups = GroupTable(build_routes(config.route))
         inhibitor = Inhibitor(config.inhibit_rules, self._table)
         intervals = {i.name: i.time_intervals for i in (*config.mute_time_intervals, *config.time_intervals)}
@@ -159,7 +165,8 @@ class AlertManager:
             if alert.fingerprint != fingerprint:  # kept by a version that counted otherwise
                 with contextlib.suppress(StoreError):
                     await self._keep({fingerprint: None, alert.fingerprint: document})
-            self._groups.insert(self._table.put(alert, now), now)
+            self._ends.kept(alert, document)
+            self._groups.insert(self._table.put(with_grace(alert, document, now), now), now)
         self._follow()
         tasks = [(self._dispatch(), "alert dispatcher"), (self._editing.run(self._tell_edited), "alert editing")]
         if self.peers.shared:
@@ -226,10 +233,9 @@ class AlertManager:
             raise Overloaded(f"too many alerts (at most {self._max_alerts} are known at once)", retry_after_s=60.0)
         changed: dict[str, Alert] = {}
         for alert in news:
-            old = self._table.get(alert.fingerprint)
             kept = self._table.put(alert, now)
             self._groups.insert(kept, now)
-            if old is None or old.alert != kept or old.alert.facts != kept.facts:
+            if self._ends.is_news(kept, now):
                 changed[kept.fingerprint] = kept
         self._wake.set()
         await self._keep({fingerprint: _document(alert, now) for fingerprint, alert in changed.items()})
@@ -253,8 +259,22 @@ class AlertManager:
             known = tuple(k for k in (self._table.get(a.fingerprint) for a in alerts) if k is not None)
             muted = self.suppressor.muted_by(group.route, now)
             acknowledged = self.acknowledgements.of(alerts)
-            found.append(GroupView(group.key, group.labels, group.route.receiver, known, muted, acknowledged))
+            route_labels = self._route_labels(group, alerts, now)
+            found.append(
+                GroupView(group.key, group.labels, group.route.receiver, known, muted, route_labels, acknowledged)
+            )
         return found
+
+    def _route_labels(self, group: AlertGroup, alerts: Sequence[Alert], now: datetime) -> Mapping[str, str]:
+        if not group.route.labels or not alerts:
+            return {}
+        if self._renderer is None:
+            self._renderer = Renderer(load_templates(self.config), self.external_url)
+        notification = replace(self._delivery.notification(group, alerts, now, now), alerts=tuple(alerts))
+        try:
+            return self._renderer.of(notification).data.route_labels
+        except NotifyError:
+            return {}  # it is logged where the group is told
 
     def groups_of(self, alert: Alert) -> list[AlertGroup]:
         """The groups an alert is in."""
@@ -368,6 +388,7 @@ class AlertManager:
             known = self._table.get(fingerprint)
             if known and known.alert.resolved_at(now) and not self._groups.holds(known.alert):
                 self._table.remove(fingerprint)
+                self._ends.forget(fingerprint)
                 gone.append(fingerprint)
         if gone:
             self.acknowledgements.end(gone)
@@ -376,7 +397,8 @@ class AlertManager:
 
     async def _keep(self, documents: Mapping[str, Document | None]) -> None:
         try:
-            await self._writer.write(ALERT, documents)
+            if documents:
+                await self._writer.write(ALERT, documents)
         except StoreError:
             ALERT_STATE_FAILURES.inc()
             raise

@@ -203,26 +203,32 @@ class RuleEngine:
         if not run.slot_ms:
             # as if the one before now had been evaluated
             run.slot_ms = slot_before(group, now_ms)
-        slot_ms = resumed_ms = slot_after(group, run.slot_ms)
+        slot_ms = slot_after(group, run.slot_ms)
         newest_ms = slot_before(group, now_ms - _settle_ms(group))
-        if self._resumed.get(group.key, self.started_ms) + SEEN_MS < slot_ms <= self.started_ms:
+        seen_ms = self._resumed.get(group.key, self.started_ms) + SEEN_MS
+        if seen_ms < slot_ms <= self.started_ms:
             # nobody scraped while the service was stopped, and queries see nothing of before any more
             resumed_ms = slot_after(group, self.started_ms)
-        resumed_ms = max(resumed_ms, newest_ms - MOST_BEHIND * group.interval_ms)
+        else:
+            last_ms = min(newest_ms, slot_before(group, seen_ms)) if slot_ms <= self.started_ms else newest_ms
+            resumed_ms = max(slot_ms, last_ms - MOST_BEHIND * group.interval_ms)
         if resumed_ms > slot_ms:
             missed = (resumed_ms - slot_ms) // group.interval_ms
             self._metrics[group.key].missed.inc(missed)
             log.warning("%d evaluations of the rule group %s were missed and are not made up", missed, group.key)
             run.slot_ms = slot_before(group, resumed_ms - 1)
+            if slot_ms <= self.started_ms:
+                run.passed_over(resumed_ms - slot_ms)
         return resumed_ms, newest_ms > resumed_ms
 
     async def _evaluate(self, run: GroupRun, slot_ms: int, *, late: bool) -> None:
         group, metrics = run.group, self._metrics[run.group.key]
         samples = RuleSamples(group, self._promql, self._logql, self._series, slot_ms - group.query_offset_ms)
         expand = expander(self._external_labels(), self._external_url, slot_ms, samples.ask)
-        hold = slot_ms <= self.started_ms or self.now_ms() < self.started_ms + HOLD_MS
+        blind = slot_ms <= self.started_ms and group.key in self._resumed
+        hold = self.now_ms() < self.started_ms + HOLD_MS
         done = await self._in_thread(
-            lambda: run.evaluate(slot_ms, samples, expand, hold=hold, stopping=lambda: self._stopping)
+            lambda: run.evaluate(slot_ms, samples, expand, hold=hold, blind=blind, stopping=lambda: self._stopping)
         )
         if done.waiting:
             await asyncio.wait([asyncio.wrap_future(future) for future in done.waiting])
@@ -305,6 +311,8 @@ class RuleEngine:
             ends_at=None if alert.resolved_ms is None else _time(alert.resolved_ms),
             annotations=alert.annotations,
             generator_url=f"{self._external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1" if expr else "",
+            # of a rule that is gone nobody knows a value
+            facts={"value": alert.value} if expr else {},
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

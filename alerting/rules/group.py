@@ -49,8 +49,8 @@ class RuleRun:
     rule: Rule
     alerts: dict[Labels, ActiveAlert] = field(default_factory=dict)
     series: dict[Labels, None] = field(default_factory=dict)
-    restored: set[Labels] = field(default_factory=set)
-    """Alerts an earlier process left that the query has not given yet."""
+    unseen: set[Labels] = field(default_factory=set)
+    """Alerts of before a stop that the query has not given since."""
     health: Health = "unknown"
     error: str = ""
     last_ms: int = 0
@@ -70,7 +70,7 @@ class RuleRun:
 
     def carried_on(self, before: RuleRun) -> None:
         """Goes on where another run of the same rule stands."""
-        self.alerts, self.series, self.restored = before.alerts, before.series, before.restored
+        self.alerts, self.series, self.unseen = before.alerts, before.series, before.unseen
         self.health, self.error = before.health, before.error
         self.last_ms, self.seconds = before.last_ms, before.seconds
 
@@ -126,11 +126,13 @@ class GroupRun:
         expand: Expander,
         *,
         hold: bool = False,
+        blind: bool = False,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Evaluated:
         """Evaluates every rule at a time; call `settle` when what was recorded is kept.
 
-        With `hold` alerts that an earlier process left are not ended. Rules after `stopping` says so are left out.
+        `blind`: nothing was scraped around this time, so no alert is ended. With `hold` those that were not seen since
+        such a time are not either. Rules after `stopping` says so are left out.
         """
         begun, done = time.monotonic(), Evaluated()
         step_ms = at_ms - self.slot_ms if self.slot_ms else self.group.interval_ms
@@ -140,7 +142,7 @@ class GroupRun:
                 break
             first = time.monotonic()
             try:
-                vector = self._vector(run, at_ms, samples, expand, hold, step_ms)
+                vector = self._vector(run, at_ms, samples, expand, (hold, blind), step_ms)
                 ended = [Sample(labels, STALE) for labels in run.series if labels not in vector]
                 done.kept.append((run, samples.record([*vector.values(), *ended]), dict.fromkeys(vector)))
                 run.health, run.error = "ok", ""
@@ -169,6 +171,13 @@ class GroupRun:
         if done.ended is not None and done.ended.exception() is None:
             self.stale = {}
 
+    def passed_over(self, ms: int) -> None:
+        """Notes that a time was not evaluated: it does not count for what is pending."""
+        for run in self.rules:
+            for labels, alert in run.alerts.items():
+                if alert.state == "pending":
+                    run.alerts[labels] = replace(alert, active_ms=alert.active_ms + ms)
+
     def alerts(self) -> Iterator[tuple[RuleRun, Labels, ActiveAlert]]:
         """Every alert of the group, ended ones among them."""
         for run in self.rules:
@@ -182,21 +191,25 @@ class GroupRun:
                 run.alerts[labels] = replace(alert, sent_ms=at_ms)
 
     def _vector(
-        self, run: RuleRun, at_ms: int, samples: Samples, expand: Expander, hold: bool, step_ms: int
+        self, run: RuleRun, at_ms: int, samples: Samples, expand: Expander, hold: tuple[bool, bool], step_ms: int
     ) -> dict[Labels, Sample]:
         rule, limit = run.rule, self.group.limit
         vector = vector_of(samples.instant(rule.expr))
         if rule.kind == "recording":
             return {sample.labels: sample for sample in recorded(rule, vector, limit)}
         found = run.maker.found(vector, expand)
-        run.restored.difference_update(found)
+        held, blind = hold
+        if blind:
+            run.unseen.update(run.alerts, found)
+        else:
+            run.unseen.difference_update(found)
         alerts = advance(
             run.alerts,
             found,
             at_ms,
             for_ms=rule.for_ms,
             keep_firing_ms=rule.keep_firing_ms,
-            held=lambda labels, alert: hold and labels in run.restored,
+            held=lambda labels, alert: blind or (held and labels in run.unseen),
             step_ms=step_ms,
         )
         try:

@@ -60,7 +60,7 @@ class RuleBook:
             if rule is not None:
                 labels, alert = _alert_of(document)
                 rule.alerts[labels] = alert
-                rule.restored.add(labels)
+                rule.unseen.add(labels)
 
     def orphans(self, runs: Sequence[GroupRun]) -> list[Orphan]:
         """Alerts that belong to none of these groups' rules."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,19 +16,22 @@ from alerting.slack.extras import Extras, Picture
 from alerting.slack.ids import group_id
 from alerting.slack.lookup import GROUP_EVENT, REPLY_EVENT, Lookup
 from alerting.slack.message import QUIET_LINKS
+from alerting.slack.pictures import Pictures, has_picture, without_pictures
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import GroupState
 from alerting.slack.thread import Reply, Told, replies
 from alerting.slack.words import Words
 from app.telemetry import SLACK_PLAIN
 
+log = logging.getLogger(__name__)
+
+PICTURE_WAIT_S = 5.0
 _DRAW_AGAIN_S = 300.0
 _MOST_FINGERPRINTS = 100
 _MOST_LOOKUPS = 3
 """A message that may have come is not posted again before it was looked up; after so many tries it is all the same."""
 _AWAY = ("channel_is_archived", "channel_not_found", "is_archived", "not_in_channel")
-
-log = logging.getLogger(__name__)
+_MOST_MET = 10_000
 
 
 class SlackBot:
@@ -45,6 +47,7 @@ class SlackBot:
         self._api = api
         self._room = room
         self._lookup = Lookup(api)
+        self._pictures = Pictures(api, room, key)
         self._met: set[str] = set()
         """The messages this process changed: of another process's the thread may say more than is remembered."""
 
@@ -109,28 +112,42 @@ class SlackBot:
         channel = self._words.channel(notification)
         if not channel:
             raise NotifyError("slack_configs has a token and no channel", "misconfigured", retry=False)
-        payload, told = await self._payload(notification, state, Told(channel, "", state.state, to=channel))
+        whole, told = await self._payload(notification, state, Told(channel, "", state.state, to=channel))
+        # a page goes at once; its chart follows when Slack has looked at it
+        late = has_picture(whole) and not await self._pictures.ready(told.file)
+        payload = without_pictures(whole) if late else dict(whole)
         payload["metadata"] = self._metadata(notification, state)
+        # until it is told whole: a reload does not wait for ever, and may cancel this
+        attempt.unseen = True
         try:
             answer = await self._send("chat.postMessage", payload, notification, channel, posts=True)
         except NotifyError as error:
             attempt.unseen = _may_have_come(error)
             raise
-        except asyncio.CancelledError:  # a reload does not wait for ever
-            attempt.unseen = True
-            raise
         self._lookup.learn(channel, str(answer.get("channel", "")))
         told = replace(told, channel=str(answer.get("channel") or channel), ts=str(answer.get("ts", "")))
-        self._met.add(told.ts)
+        self._meet(told.ts)
+        if late:
+            await self._add_picture(whole, told, notification, state)
         return told
 
+    async def _add_picture(
+        self, whole: dict[str, Any], told: Told, notification: Notification, state: GroupState
+    ) -> None:
+        """Shows the chart in a message that was posted without. It never raises: the message stands."""
+        try:
+            if await self._pictures.ready(told.file, PICTURE_WAIT_S):
+                payload = _edit_of(whole, told) | {"metadata": self._metadata(notification, state)}
+                await self._api.call("chat.update", payload, channel=told.channel)
+        except NotifyError as error:
+            log.warning("the chart of %s is left out until the message changes: %s", notification.group_key, error)
+
     async def _change(self, notification: Notification, state: GroupState, before: Told) -> Told:
-        payload, told = await self._payload(notification, state, before)
-        payload |= {"channel": before.channel, "ts": before.ts}
-        payload["metadata"] = self._metadata(notification, state)
-        for key in ("username", "icon_emoji", "icon_url", "link_names", *QUIET_LINKS):
-            # who a message is from cannot be changed, and chat.update refuses to try
-            payload.pop(key, None)
+        whole, told = await self._payload(notification, state, before)
+        new = told.file != before.file and has_picture(whole)
+        if new and not await self._pictures.ready(told.file, PICTURE_WAIT_S):
+            whole = without_pictures(whole)
+        payload = _edit_of(whole, told) | {"metadata": self._metadata(notification, state)}
         await self._send("chat.update", payload, notification, before.channel)
         return told
 
@@ -138,7 +155,7 @@ class SlackBot:
         attempt.told = told
         if news and told.ts not in self._met:
             attempt.said |= await self._lookup.said(told.channel, told.ts)
-        self._met.add(told.ts)
+        self._meet(told.ts)
         for reply in news:
             if reply.key in attempt.said:
                 continue
@@ -156,8 +173,16 @@ class SlackBot:
             except NotifyError as error:
                 if _may_have_come(error):
                     self._met.discard(told.ts)
-                raise
+                if error.retry:
+                    raise
+                # the message says it all; without its thread it is told nonetheless
+                log.warning("a reply about %s was refused: %s", notification.group_key, error)
             attempt.said.add(reply.key)
+
+    def _meet(self, ts: str) -> None:
+        if len(self._met) >= _MOST_MET:
+            self._met.clear()  # threads are looked up once more then
+        self._met.add(ts)
 
     async def _send(
         self, method: str, payload: dict[str, Any], notification: Notification, channel: str, *, posts: bool = False
@@ -168,6 +193,9 @@ class SlackBot:
         except SlackError as error:
             if error.kind != "message" or not ("blocks" in payload or "attachments" in payload):
                 raise
+            if has_picture(payload):
+                bare = without_pictures(payload)
+                return await self._send(method, bare, notification, channel, posts=posts)
             kept = ("channel", "ts", "metadata", "username", "icon_emoji", "icon_url")
             plain = {key: payload[key] for key in kept if key in payload} | {
                 "text": self._words.plain(notification)["text"],
@@ -189,23 +217,10 @@ class SlackBot:
         draw = now - before.drawn_at > _DRAW_AGAIN_S or (state.state == "resolved") != (before.state == "resolved")
         found = await self._room.find_out(state, draw=draw)
         alt = "Error budget over time"
-        if found.burn_down is not None and (file := await self._upload(found.png, alt_text(found.burn_down))):
+        if found.burn_down is not None and (file := await self._pictures.upload(found.png, alt_text(found.burn_down))):
             told, alt = replace(told, file=file, drawn_at=now), alt_text(found.burn_down)
         picture = Picture(alt, file=told.file) if told.file else None
         return self._words.payload(notification, Extras(found.offenders, picture), group=group), told
-
-    async def _upload(self, png: bytes, title: str) -> str:
-        """The id of the uploaded picture; "" when that fails, as the message has the same numbers in words."""
-        arguments = {"filename": "burn-down.png", "length": len(png), "alt_txt": title[:1000]}
-        try:
-            place = await self._api.call("files.getUploadURLExternal", arguments)
-            await self._api.upload(str(place["upload_url"]), png)
-            await self._api.call("files.completeUploadExternal", {"files": [{"id": place["file_id"], "title": title}]})
-        except (NotifyError, KeyError) as error:
-            self._room.troubles[f"{self._key} charts"] = str(error)
-            return ""
-        self._room.troubles.pop(f"{self._key} charts", None)
-        return str(place["file_id"])
 
     def _metadata(self, notification: Notification, state: GroupState) -> dict[str, Any]:
         # what a later process finds the message by, when it never saw the answer to its post
@@ -236,6 +251,12 @@ class SlackBot:
         if found is not None:
             attempt.unseen = False
         return found
+
+
+def _edit_of(whole: dict[str, Any], told: Told) -> dict[str, Any]:
+    """The arguments of chat.update: who a message is from cannot be changed, and it refuses to try."""
+    fixed = ("channel", "username", "icon_emoji", "icon_url", "link_names", *QUIET_LINKS)
+    return {key: value for key, value in whole.items() if key not in fixed} | {"channel": told.channel, "ts": told.ts}
 
 
 def _may_have_come(error: NotifyError) -> bool:

@@ -56,7 +56,7 @@ class Grafana:
     """Where Grafana is, and the uid of the data source that has Watchhouse's metrics."""
 
     url: str
-    datasource: str = "watchhouse"
+    datasource: str = "watchhouse-metrics"
 
     def explore(self, query: str, begin: datetime, end: datetime | None) -> str:
         """Explore, with a PromQL query over a time."""
@@ -131,8 +131,10 @@ def explore_link(alert: Alert, look: Look, now: datetime) -> str:
 def watchhouse_link(alert: Alert, look: Look) -> str:
     """The alert in Watchhouse: its SLO, or why it was told to whom."""
     home = look.external_url.rstrip("/")
-    if not home or alert.generator_url.startswith(f"{home}/"):
-        return alert.generator_url if home else ""
+    if not home:
+        return ""
+    if slo_id(alert) and alert.generator_url.startswith(f"{home}/"):
+        return alert.generator_url
     return f"{home}/api/v1/alerts/explain?fingerprint={quote(alert.fingerprint)}"
 
 

@@ -14,6 +14,7 @@ from alerting.slack.errors import ERRORS, SlackError
 from alerting.slack.extras import NOTHING, Extras
 from alerting.slack.ids import group_id
 from alerting.slack.legacy import as_go
+from alerting.slack.pictures import has_picture, without_pictures
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import GroupState
 from alerting.slack.words import Words
@@ -64,12 +65,24 @@ class SlackWebhook:
             count_error(error)
             if error.kind != "message":
                 raise
-            await self._post(url, self._words.plain(notification))
-            SLACK_PLAIN.inc()
+            await self._post_less(url, payload, notification)
         except NotifyError as error:
             if error.reason == "rate_limited" and error.retry_after_s:
                 pacer.close("", error.retry_after_s)
             raise
+
+    async def _post_less(self, url: str, payload: dict[str, Any], notification: Notification) -> None:
+        """Without the picture, which Slack may not have been able to fetch; else as text."""
+        if has_picture(payload):
+            try:
+                await self._post(url, without_pictures(payload))
+            except SlackError as error:
+                if error.kind != "message":
+                    raise
+            else:
+                return
+        await self._post(url, self._words.plain(notification))
+        SLACK_PLAIN.inc()
 
     async def _post(self, url: str, payload: dict[str, Any]) -> None:
         try:

@@ -15,12 +15,13 @@ from app.gotemplate import CallError, Duration, Limits, TemplateSet, Time
 from app.gotemplate.expressions import matches, replace_all
 from app.gotemplate.html.types import URL
 from app.gotemplate.jsontext import json_of
+from app.gotemplate.meter import charge
 from app.gotemplate.timeparse import parse_time
 from app.gotemplate.times import ZERO_TIME
 from app.gotemplate.values import StringSlice
 
 # enough for a message that lists the labels of 10,000 alerts
-_LIMITS = Limits(steps=5_000_000, output=16 << 20)
+_LIMITS = Limits(steps=2_000_000, output=16 << 20)
 _SPACES = "\t\n\v\f\r \x85\xa0"
 
 
@@ -171,6 +172,7 @@ def _list(*values: object) -> list[object]:
 
 
 def _append(items: list[object], *values: object) -> list[object]:
+    charge(len(items or ()) >> 6)
     return [*(items or ()), *values]
 
 

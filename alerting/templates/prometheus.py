@@ -23,7 +23,17 @@ from alerting.templates.texts import (
     title,
     upper,
 )
-from app.gotemplate import CallError, Duration, GoType, StringMap, TemplateError, TemplateSet, TemplateSyntaxError, Time
+from app.gotemplate import (
+    CallError,
+    Duration,
+    GoType,
+    Limits,
+    StringMap,
+    TemplateError,
+    TemplateSet,
+    TemplateSyntaxError,
+    Time,
+)
 from app.gotemplate.builtins import query_escaped
 from app.gotemplate.expressions import matches, replace_all
 from app.gotemplate.quoting import quoted
@@ -309,4 +319,4 @@ FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "parseDuration": _parse_duration,
     "urlQueryEscape": query_escaped,
 }
-_TEMPLATES = TemplateSet(FUNCTIONS, missing_key="zero")
+_TEMPLATES = TemplateSet(FUNCTIONS, missing_key="zero", limits=Limits(steps=200_000, output=1 << 20))

@@ -45,7 +45,8 @@ _LITERALS: Mapping[str, tuple[type[Node], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one execution may do. A step is a node or a call, or 256 characters a function takes or gives."""
+    """How much one execution may do. A step is a node or a call, 256 characters a function takes
+    or gives, or a part of a value that is printed."""
 
     steps: int = 1_000_000
     output: int = 4 << 20

@@ -9,6 +9,7 @@ from typing import Any
 from app.gotemplate.calls import Function
 from app.gotemplate.errors import TemplateLimit, TooLong
 from app.gotemplate.evaluate import Evaluator, Limits, MissingKey, Slot
+from app.gotemplate.meter import metered
 from app.gotemplate.printing import shown, sorted_keys, text_of
 from app.gotemplate.quoting import quoted
 from app.gotemplate.tree import Action, Break, Continue, If, Invoke, List, Node, Pipe, Range, Template, Text, With
@@ -49,7 +50,8 @@ class Execution(Evaluator):
         slot = Slot(INVALID if data is None else data)
         self._variables = [("$", slot)]
         try:
-            self._list(slot, template.root)
+            with metered(self._spend):
+                self._list(slot, template.root)
         except TooLong:
             raise self._too_long() from None
         except RecursionError:

@@ -9,9 +9,12 @@ from typing import Any
 import re2
 
 from app.gotemplate.errors import CallError, TooLong
+from app.gotemplate.meter import charge
 from app.gotemplate.printing import MOST_CHARACTERS
 from app.gotemplate.quoting import quoted
 
+# what finding and replacing one match costs in steps
+_MATCH = 4
 _QUIET = re2.Options()
 _QUIET.log_errors = False
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
@@ -33,7 +36,7 @@ _MISTAKES = (
 )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def compiled(pattern: str) -> Any:
     """A pattern ready to search. Raises CallError as regexp.Compile says it."""
     try:
@@ -66,6 +69,7 @@ def replace_all(pattern: str, replacement: str, text: str) -> str:
         start = match.start()
         if start == match.end() == matched_to:
             continue
+        charge(_MATCH)
         made = _REFERENCE.sub(partial(_group, match), replacement)
         parts += (text[end:start], made)
         size += len(made)

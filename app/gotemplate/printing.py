@@ -10,11 +10,15 @@ from typing import Any
 
 from app.gotemplate.errors import TooLong
 from app.gotemplate.floats import Form, format_float
+from app.gotemplate.meter import charge
 from app.gotemplate.objects import fields_of, text_method
 from app.gotemplate.quoting import printable, quoted
 from app.gotemplate.values import INVALID, GoType, as_bytes, type_of
 
-MOST_CHARACTERS = 8 << 20
+MOST_CHARACTERS = 4 << 20
+_CHARGED = 256
+# what one part costs in steps
+_PART = 3
 WIDEST = 1_000_000
 _STRINGABLE = frozenset("vsxXq")
 _FLOAT_VERBS = {"v": ("g", -1), "F": ("f", 6), "f": ("f", 6), "e": ("e", 6), "E": ("E", 6), "g": ("g", -1),
@@ -91,6 +95,7 @@ class Printer:
 
     def text(self) -> str:
         """What was written."""
+        charge(len(self._parts) % _CHARGED * _PART)
         return "".join(self._parts)
 
     def write(self, text: str) -> None:
@@ -99,6 +104,8 @@ class Printer:
         if self._size > MOST_CHARACTERS:
             raise TooLong
         self._parts.append(text)
+        if not len(self._parts) % _CHARGED:
+            charge(_CHARGED * _PART)
 
     def _pad(self, text: str, flags: Flags) -> None:
         if flags.width is not None and flags.width > len(text):
@@ -355,6 +362,7 @@ def _whole(value: object) -> int:
 
 def sorted_keys(value: Mapping[object, object]) -> list[object]:
     """A map's keys in the order Go prints and ranges over them."""
+    charge(len(value))
     return sorted(value, key=_rank)
 
 

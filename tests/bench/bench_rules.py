@@ -27,7 +27,8 @@ import yaml
 from app.labels import Labels
 from tests.integration.prometheus_peer import wait_ready, write_request
 from tests.integration.promql_world import series
-from tests.integration.service import ServiceProcess, free_port
+from tests.integration.service import ServiceProcess
+from tests.ports import free_port
 
 GROUPS, METRICS, INSTANCES, INTERVAL_S, HISTORY = 50, 40, 100, 15, 20
 

@@ -83,7 +83,7 @@ async def test_killed_while_notifying(tmp_path: Path, receiver: Receiver) -> Non
     """Killed at every moment of a notification: each alert is told; every double is one that was counted."""
     counted = 0.0
     process = service(tmp_path, receiver)
-    await asyncio.to_thread(process.start)
+    await asyncio.to_thread(process.start, 180)
     try:
         for number in range(KILLS):
             receiver.hold_s, after_s = MOMENTS[number % len(MOMENTS)]
@@ -93,14 +93,14 @@ async def test_killed_while_notifying(tmp_path: Path, receiver: Receiver) -> Non
             await asyncio.sleep(after_s)
             process.kill()
             receiver.hold_s = 0.0
-            await asyncio.to_thread(process.start)
+            await asyncio.to_thread(process.start, 180)
             await settled(process, receiver, name)
             counted += await asyncio.to_thread(doubled, process)
         # a stop of two seconds in the middle of it all tells nothing again
         receiver.hold_s = 0.0
         status, _ = await asyncio.to_thread(process.stop)
         await asyncio.sleep(2)
-        await asyncio.to_thread(process.start)
+        await asyncio.to_thread(process.start, 180)
         await post(process, *(f"Alert{number}" for number in range(KILLS)), "Last")
         await settled(process, receiver, "Last")
     finally:
@@ -126,7 +126,7 @@ async def test_two_instances_on_one_store(
     url = f"clickhouse://127.0.0.1:{clickhouse_process.port}/two_instances?proxy_path=/clickhouse"
     options: dict[str, Any] = {"store": {"url": url}, "alerting": {"peer_timeout": "3s"}}
     both = [service(tmp_path / name, receiver, **{k: dict(v) for k, v in options.items()}) for name in "ab"]
-    await asyncio.gather(*(asyncio.to_thread(process.start) for process in both))
+    await asyncio.gather(*(asyncio.to_thread(process.start, 180) for process in both))
     try:
         async with httpx.AsyncClient(timeout=30) as http:
             first, second = await _in_order(http, both)

@@ -89,8 +89,8 @@ def test_the_shop_breaks_and_heals_and_slack_is_told_of_both(tmp_path: Path) -> 
     times = [seconds(output, text) for text in told]
     assert times == sorted(times)
     assert times[1] >= 20
-    assert "Firing: checkout-availability" in output
-    assert "Resolved: checkout-availability" in output
+    assert "🔴 checkout-availability (shop) burns at" in output
+    assert "✅ Resolved: checkout-availability" in output
     # asked over the service's own APIs: the shop's traffic, its lines from each of the three, the budget
     assert re.search(r"[1-9][0-9]* requests/s, [1-9][0-9]* charges/s, [0-9.]+% of orders fail", output)
     assert re.search(r"logs: [1-9][0-9]* frontend, [1-9][0-9]* checkout, [1-9][0-9]* payments", output)

@@ -23,7 +23,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.integration.service import ServiceProcess, free_port
+from tests.integration.service import ServiceProcess
+from tests.ports import free_port
 
 DASHBOARD = (
     Path(os.environ.get("WATCHHOUSE_ORACLES", Path(__file__).parents[3] / "shared" / "oracles"))

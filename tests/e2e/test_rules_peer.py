@@ -24,7 +24,8 @@ from alerting.rules.spec import Group
 from app.labels import Labels
 from tests.integration.prometheus_peer import prometheus_binary, wait_ready, write_request
 from tests.integration.promql_world import series
-from tests.integration.service import ServiceProcess, free_port
+from tests.integration.service import ServiceProcess
+from tests.ports import free_port
 
 SECONDS = 15
 STALE = float("nan")

@@ -23,6 +23,7 @@ from app.api.alertmanager import alertmanager_router
 from app.config import Auth
 from app.web import TokenCheck, create_app
 from tests.alert_world import MemoryStore, config_of
+from tests.ports import free_port
 
 
 def alertmanager_binary() -> str:
@@ -46,9 +47,7 @@ def amtool_binary() -> str:
 def running_alertmanager(folder: Path, config: str, *options: str) -> Iterator[str]:
     """The URL of an Alertmanager with this configuration, by itself."""
     (folder / "alertmanager.yml").write_text(config)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [alertmanager_binary(), f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data"]
     command += [f"--web.listen-address={address}", "--cluster.listen-address=", *options]
     with (folder / "alertmanager.log").open("wb") as log:

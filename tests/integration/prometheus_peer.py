@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import time
@@ -23,6 +22,7 @@ from app.query.promql.engine import PromQLEngine
 from app.store.metrics import STALE_NAN_BITS
 from app.store.native import varint
 from tests.integration.promql_world import Points
+from tests.ports import free_port
 
 _SERIES_A_REQUEST = 500
 
@@ -40,9 +40,7 @@ def running_prometheus(folder: Path, data: Mapping[Labels, Points], *options: st
     """The URL of a Prometheus that holds the samples: the one on PATH, or what WATCHHOUSE_PROMETHEUS_BIN names."""
     binary = prometheus_binary()
     (folder / "prometheus.yml").write_text("global: {}\n")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{sock.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     command += [f"--web.listen-address={address}", "--web.enable-remote-write-receiver", *options]
     with (folder / "log").open("wb") as log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -52,10 +51,3 @@ def jobs(*texts: str) -> ScrapeSet:
     """A scrape set of jobs written as in the file."""
     document = read_documents("f", f"scrape: {{scrape_configs: [{', '.join(texts)}]}}")[0]
     return scrape_set_from_inline(document.data["scrape"]["scrape_configs"], document)
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -124,3 +124,23 @@ async def test_status_holds_no_secret(served: Served) -> None:
         {"name": "pager", "labels": {}},
     ]
     assert (await served.http.get("/api/v2/silences")).json() == []
+
+
+async def test_labels_of_routes_and_receivers() -> None:
+    """Routes' labels are expanded for each group, receivers' are given as they are; both can be asked for."""
+    text = """
+route:
+  receiver: team
+  group_by: [alertname]
+  group_wait: 1h
+  labels: {owner: 'of {{ .GroupLabels.alertname }}'}
+receivers: [{name: team, labels: {tier: a}}, {name: pager, labels: {tier: b}}]
+"""
+    async with serving(text) as served:
+        await served.http.post("/api/v2/alerts", json=ALERTS)
+        groups = (await served.http.get("/api/v2/alerts/groups")).json()
+        assert [g["routeLabels"] for g in groups] == [{"owner": "of Burn"}, {"owner": "of Slow"}]
+        assert await names(served, receiver_matchers="tier=a") == ["Burn/x", "Slow/x", "Slow/y"]
+        assert await names(served, receiver_matchers="tier=b") == []
+        receivers = (await served.http.get("/api/v2/receivers", params={"receiver_matchers": "tier=b"})).json()
+        assert receivers == [{"name": "pager", "labels": {"tier": "b"}}]

@@ -16,7 +16,7 @@ from app.api.alertmanager import VERSION
 from app.telemetry import REGISTRY
 from tests.integration.alertmanager_peer import Served, serving
 from tests.integration.prometheus_peer import prometheus_binary
-from tests.integration.service import free_port
+from tests.ports import free_port
 
 CONFIG = """
 route:

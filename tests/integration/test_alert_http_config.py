@@ -425,3 +425,16 @@ async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
     while data := await source.read(65536):
         sink.write(data)
     sink.close()
+
+
+@pytest.mark.parametrize("credentials", [{"bearer_token": SECRET}, {"basic_auth": {"username": "u", "password": "p"}}])
+async def test_no_credentials_for_another_host(service: Service, credentials: dict[str, Any]) -> None:
+    """A redirect to somewhere else is followed without what was meant for the first."""
+    other = await Service().start()
+    service.answer = lambda _: web.Response(status=307, headers={"Location": f"{other.url}/there"})
+    made = sender(**credentials)
+    await made.post_json(service.url, b"{}")
+    assert "Authorization" in service.requests[0].headers
+    assert "Authorization" not in other.requests[0].headers
+    await made.close()
+    await other.stop()

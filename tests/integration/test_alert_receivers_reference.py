@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from alerting.manager.groups import AlertGroup
 from alerting.manager.routes import build_routes
 from alerting.notify.build import build_notifiers
 from app.alert import Alert
+from tests.ports import free_port
 from tests.receiver_world import Mail, MailServer, Request, Service, alert_of, notification_of
 
 EXTERNAL_URL = "http://alerts.example/am"
@@ -35,7 +35,7 @@ templates: [own.tmpl]
 route:
   receiver: team (all)
   group_by: [group]
-  group_wait: 500ms
+  group_wait: 1s
   group_interval: 1s
 receivers:
   - name: team (all)
@@ -181,9 +181,7 @@ async def test_the_same_requests_and_mails(sides: tuple[Side, Side], tmp_path: P
     version = await _version(program)
     newer = version >= NEWEST
     theirs, ours = sides
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
         program,
         f"--config.file={theirs.config(tmp_path / 'theirs', newer=newer)}",

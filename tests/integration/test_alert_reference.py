@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from alerting.notify.build import build_notifiers
 from app.alert import Alert
 from app.labels import labels_from
 from tests.alert_world import MemoryStore
+from tests.ports import free_port
 
 CONFIG = """
 route:
@@ -115,9 +115,7 @@ async def test_same_notifications(hooks: tuple[Hook, Hook], tmp_path: Path) -> N
     if program is None:
         pytest.skip("alertmanager is not installed (Debian: prometheus-alertmanager)")
     theirs, ours = hooks
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
         program,
         f"--config.file={written(tmp_path / 'theirs.yml', theirs)}",

@@ -26,8 +26,9 @@ from ingest.writer import Writer
 from tests.integration.prometheus_peer import prometheus_binary, wait_ready
 from tests.integration.promql_world import series, serving
 from tests.integration.scrape_site import Site, site
-from tests.integration.service import ServiceProcess, free_port
+from tests.integration.service import ServiceProcess
 from tests.integration.test_scrape import loop_for
+from tests.ports import free_port
 
 __all__ = ["site"]
 T0 = 1_700_000_000_000

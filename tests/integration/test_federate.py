@@ -23,7 +23,7 @@ from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
 from app.store.metrics import STALE_NAN_BITS
 from tests.integration.promql_world import put, series, serving
-from tests.integration.service import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from ingest import prompb
-from tests.integration.service import ServiceProcess, free_port
+from tests.integration.service import ServiceProcess
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")

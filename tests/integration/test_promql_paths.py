@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.config import Limits
 from app.errors import BadQuery, QueryFailed, QueryLimit, QueryTimeout
 from app.query.promql.engine import PromQLEngine
-from app.query.promql.leaves import GRID_FUNCTIONS, PUSHED_AGGREGATIONS
+from app.query.promql.leaf_sql import GRID_FUNCTIONS, PUSHED_AGGREGATIONS
 from app.query.result import QueryResult
 from app.store.client import Pool
 from app.store.metrics import STALE_NAN_BITS

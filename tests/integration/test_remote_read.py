@@ -21,7 +21,7 @@ from app.query.promql.engine import PromQLEngine
 from app.store.client import Pool
 from ingest import prompb
 from tests.integration.promql_world import put, series, serving
-from tests.integration.service import free_port
+from tests.ports import free_port
 from tests.unit.promql.test_xor_chunks import decode
 
 T0 = 1_700_000_000_000

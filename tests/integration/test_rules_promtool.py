@@ -97,5 +97,5 @@ def test_random_rules_give_the_same(tmp_path: Path) -> None:
         for path in paths
         if (ours := told_by_us(path)) != told[str(path)]
     ]
-    assert sum(map(bool, told.values())) > 70
+    assert sum(map(bool, told.values())) > 50
     assert not wrong, "\n".join(wrong[:3])

@@ -23,7 +23,8 @@ from ingest.scrape.loop import REPORT_NAMES, ScrapeLoop
 from ingest.scrape.manager import ScrapeManager
 from ingest.scrape.target import targets_of
 from ingest.writer import Writer
-from tests.integration.scrape_site import Site, free_port, jobs, site
+from tests.integration.scrape_site import Site, jobs, site
+from tests.ports import free_port
 
 __all__ = ["site"]
 T0 = 1_700_000_000_000

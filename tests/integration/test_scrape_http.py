@@ -15,7 +15,8 @@ from aiohttp import web
 
 from ingest.scrape.fetch import PlainClient, SessionClient, client_for
 from ingest.scrape.headers import FetchError
-from tests.integration.scrape_site import Site, free_port, jobs, site
+from tests.integration.scrape_site import Site, jobs, site
+from tests.ports import free_port
 
 __all__ = ["site"]
 

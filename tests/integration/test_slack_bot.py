@@ -168,12 +168,15 @@ async def test_what_slack_really_says(slack: SlackStandin) -> None:
 async def test_blocks_that_slack_refuses_become_text(slack: SlackStandin, notifier: SlackBot) -> None:
     """The message is posted, and edited, as text with the same numbers; that is counted."""
     before = REGISTRY.get_sample_value("watchhouse_slack_plain_text_total") or 0.0
-    slack.misbehave("error", code="invalid_blocks", only="chat.postMessage")
+    # once for the whole message, and once for the one without its picture
+    for _ in range(2):
+        slack.misbehave("error", code="invalid_blocks", only="chat.postMessage")
     memory = await tell(notifier)
     (message,) = slack.workspace.top()
     assert "31.2× (threshold 14.4×)" in message.payload["text"]
     assert "blocks" not in message.payload
-    slack.misbehave("error", code="invalid_attachments", only="chat.update")
+    for _ in range(2):
+        slack.misbehave("error", code="invalid_attachments", only="chat.update")
     await tell(notifier, memory, alerts=(replace(scenes.slo_page(), ends_at=scenes.NOW),))
     assert message.payload["blocks"] == []
     assert render_plain(message.payload).startswith("✅ Resolved")
@@ -238,6 +241,43 @@ async def test_a_chart_that_cannot_be_uploaded_costs_no_message(slack: SlackStan
     await notifier.close()
 
 
+def pictures(payload: Mapping[str, object]) -> list[str]:
+    """The files in a message."""
+    blocks = [b for a in payload["attachments"] for b in a.get("blocks", [])]  # type: ignore[attr-defined]
+    return [block["slack_file"]["id"] for block in blocks if block["type"] == "image"]
+
+
+async def test_a_page_goes_before_its_chart(
+    slack: SlackStandin, notifier: SlackBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Slack looks at the upload the message goes out without; then it gets its chart, and is edited once."""
+    monkeypatch.setattr("alerting.slack.pictures.ASK_EVERY_S", 0.01)
+    slack.workspace.slow_files = 3
+    memory = await tell(notifier)
+    (message,) = slack.workspace.top()
+    assert pictures(message.edits[0]) == []
+    assert pictures(message.payload) == [memory["file"]]
+    assert len(message.edits) == 1
+    assert not slack.refusals
+
+
+async def test_a_picture_slack_refuses_costs_no_blocks(slack: SlackStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the scope to ask when it may be shown, a refused picture is left out, and the blocks stay."""
+    monkeypatch.setattr("alerting.slack.bot.PICTURE_WAIT_S", 0.01)
+    slack.workspace.scopes.discard("files:read")
+    slack.workspace.slow_files = 1
+    notifier = bot(slack)
+    memory = await tell(notifier)
+    (message,) = slack.workspace.top()
+    assert pictures(message.payload) == []
+    assert message.payload["blocks"][0]["type"] == "header"
+    # it may be shown by the time the message changes
+    slack.workspace.slow_files = 0
+    await tell(notifier, memory, alerts=(scenes.slo_page(), scenes.crash("x", 3)))
+    assert pictures(message.payload) == [memory["file"]]
+    await notifier.close()
+
+
 async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None:
     """At Slack's own rate nothing is refused: the bot waits, and each group has its message."""
     slack.workspace.per_second = 20
@@ -250,6 +290,18 @@ async def test_rate_limits_of_the_stand_in_are_kept(slack: SlackStandin) -> None
     stamps = [float(m.ts) for m in slack.workspace.top()]
     assert stamps == sorted(stamps)
     await notifier.close()
+
+
+async def test_a_reply_that_is_refused_costs_no_news(slack: SlackStandin, notifier: SlackBot) -> None:
+    """A thread that nobody may write to any more: the message is changed all the same, and that is the end of it."""
+    memory = await tell(notifier)
+    slack.misbehave("error", code="restricted_action", only="chat.postMessage")
+    alerts = (scenes.slo_page(), scenes.crash("x", 3))
+    after = await tell(notifier, memory, alerts=alerts)
+    (message,) = slack.workspace.top()
+    assert "2 alerts" in render_plain(message.payload)
+    assert slack.workspace.thread(message) == []
+    assert len(after["firing"].split()) == 2
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_classic_matcher_has_advice(tmp_path: Path) -> None:
     path = tmp_path / "alertmanager.yml"
     path.write_text(
         'route:\n  receiver: a\n  routes:\n    - matchers:\n        - a=b c\n        - "\\"x y\\"=b"\n'
-        "receivers: [{name: a}]\n"
+        "receivers: [{name: a, webhook_configs: [{url: http://x, payload: {matchers: ['a b']}}]}]\n"
     )
     assert check_alertmanager(path) == [
         f'{path}:5: route.routes[0].matchers[0]: read by the classic syntax of matchers; better written a="b c"'

@@ -423,7 +423,7 @@ def _verdicts(program: str, paths: list[Path]) -> dict[Path, bool]:
     found: dict[Path, bool] = {}
     while left := [path for path in paths if path not in found]:
         told = subprocess.run([program, "check-config", *map(str, left)], capture_output=True, text=True)
-        for name, verdict in re.findall(r"Checking '([^']*)'  (SUCCESS|FAILED)", told.stdout):
+        for name, verdict in re.findall(r"Checking '([^']*)'(?:time=.*?)?  (SUCCESS|FAILED)", told.stdout, re.DOTALL):
             found[Path(name)] = verdict == "SUCCESS"
         crashed = [path for path in left if path not in found]
         if crashed:

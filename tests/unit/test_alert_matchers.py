@@ -45,6 +45,7 @@ def test_forms(text: str, told: list[str]) -> None:
         "=b",
         "1a=b c",
         "{{a=b}",
+        "1a=b{",
         '"a"="b"c',
         r'"\xff"=a',
         r'"\u12"=a',

@@ -94,3 +94,42 @@ async def test_decisions_are_remembered(stopped_s: int) -> None:
         await away(world, stopped_s)
         (decision,) = [d for d in world.manager.journal.about(alert("A", slo="x").fingerprint) if d.outcome == "sent"]
         assert decision.first_at == START + timedelta(seconds=1)
+
+
+async def test_what_is_sent_again_and_again_did_not_end(stopped_s: int) -> None:
+    """A Prometheus that goes on sending an alert after the start: it is not told that it ended, nor told again."""
+    async with AlertWorld(CONFIG) as world:
+        await resent(world, 120)
+        await away(world, stopped_s)
+        await world.turn(50)
+        await resent(world, 300)
+        assert world.team.told == [(1, ["A"], [])]
+
+
+async def test_what_is_not_sent_any_longer_ends(stopped_s: int) -> None:
+    """When nobody says so after the start, it ends as it would have: once the time to its end is over again."""
+    async with AlertWorld(CONFIG) as world:
+        await resent(world, 120)
+        await away(world, stopped_s)
+        await world.turn(235)
+        assert world.team.told == [(1, ["A"], [])]
+        await world.turn(60)
+        assert [(f, r) for _, f, r in world.team.told] == [(["A"], []), ([], ["A"])]
+
+
+async def resent(world: AlertWorld, seconds: int) -> None:
+    """A Prometheus sends an alert every 15 s, each time to end in four minutes."""
+    for _ in range(seconds // 15):
+        now_s = (world.clock.now() - START).total_seconds()
+        await world.put(alert("A", 0, now_s + 240, slo="x"))
+        await world.turn(15)
+
+
+async def test_what_is_sent_again_is_written_seldom(stopped_s: int) -> None:
+    """An end that is moved every 15 s is written when half of the time to it is over."""
+    async with AlertWorld(CONFIG) as world:
+        await resent(world, 60)
+        before = world.store.writes
+        await resent(world, 600)
+        assert world.store.writes - before <= 600 / 120 + 3
+        await away(world, stopped_s)

@@ -14,7 +14,7 @@ from alerting.templates import alertmanager, prometheus
 from alerting.templates.alertmanager import AlertTemplates
 from alerting.templates.prometheus import Sample, check, expand
 from alerting.templates.values import KV, Alert, Alerts, Data
-from app.gotemplate import TemplateError, TemplateSyntaxError
+from app.gotemplate import Limits, TemplateError, TemplateLimit, TemplateSet, TemplateSyntaxError
 from app.gotemplate.parser import parse
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -78,6 +78,24 @@ def test_times_of_alerts_are_gos() -> None:
         AlertTemplates().text("{{ with index .Alerts 0 }}" + text + "{{ end }}", _notification())
         == "2024-02-29 13:04:05.12 +0200 +0200 13 11:04"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ $l := list 1 }}{{ range 60 }}{{ $l = list $l $l }}{{ end }}{{ toJson $l }}",
+        "{{ $l := list 1 }}{{ range 60 }}{{ $l = list $l $l }}{{ end }}{{ $l }}",
+        "{{ $l := list }}{{ range 100000 }}{{ $l = append $l 1 }}{{ end }}",
+        '{{ $x := "aa" }}{{ range 60 }}{{ $x = reReplaceAll "a" "aa" $x }}{{ end }}',
+        "{{ $l := list 1 2 3 4 5 6 7 8 }}{{ range 5000 }}{{ $x := print $l }}{{ end }}",
+        "{{ $l := list 1 2 3 4 5 6 7 8 }}{{ range 5000 }}{{ $x := toJson $l }}{{ end }}",
+    ],
+)
+def test_work_inside_one_step_is_counted(text: str) -> None:
+    """Values that grow with each turn, in what is printed, copied or replaced."""
+    templates = TemplateSet(alertmanager.FUNCTIONS, limits=Limits(steps=20_000))
+    with pytest.raises(TemplateLimit, match="more than 20000 steps"):
+        templates.expand(text, None)
 
 
 def test_a_file_that_cannot_be_read_names_its_line() -> None:

@@ -80,10 +80,11 @@ groups:
             [":5: groups[0].rules[0].expr: 2:5: parse error: unclosed left parenthesis"],
         ),
         (
-            "groups:\n- name: g\n  rules:\n  - {record: a, expr: up, for: 5m, keep_firing_for: 1m, annotations: {a: b}}",
-            [":4: groups[0].rules[0].for: only an alerting rule has this"] * 1
-            + [":4: groups[0].rules[0].keep_firing_for: only an alerting rule has this"]
-            + [":4: groups[0].rules[0].annotations: only an alerting rule has this"],
+            "groups:\n- name: g\n  rules:\n  - {record: a, expr: b, for: 5m, keep_firing_for: 1m, annotations: {b: c}}",
+            [
+                f":4: groups[0].rules[0].{key}: only an alerting rule has this"
+                for key in ("for", "keep_firing_for", "annotations")
+            ],
         ),
         (
             "groups:\n- name: g\n  rules:\n  - {record: 'a{b=\"c\"}', expr: up}",
@@ -136,7 +137,7 @@ def test_what_may_surprise_is_told(tmp_path: Path) -> None:
 def test_logql_rules(tmp_path: Path) -> None:
     """LogQL is checked as LogQL, and check-config sees which of the two a file is."""
     path = tmp_path / "r.yml"
-    path.write_text("groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(rate({app=\"a\"} |= `x` [1m])) > 1\n")
+    path.write_text('groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(rate({app="a"} |= `x` [1m])) > 1\n')
     assert load_rule_file(path, "logql")[0][0].language == "logql"
     assert check_file(path) == [f"{path}: read as LogQL: name it in rules.logql_files"]
     assert mistakes(tmp_path, "groups: [{name: g, rules: [{alert: A, expr: 'sum(rate({a'}]}]", "logql")
@@ -150,7 +151,7 @@ def test_the_configuration_names_files(tmp_path: Path) -> None:
     config = RulesConfig(
         files=(f"{tmp_path}/*.yml", f"{tmp_path}/a.yml"),
         logql_files=(f"{tmp_path}/l.yaml",),
-        interval="30s",  # type: ignore[arg-type]
+        interval="30s",
         builtin=False,
     )
     groups = load_rules(config).groups
@@ -165,7 +166,7 @@ def test_the_configuration_names_files(tmp_path: Path) -> None:
     assert [problem.key for problem in raised.value.problems] == ["rules.builtin_off", "groups[0].rules[0]", ""]
     assert "did you mean 'NodeDown'?" in str(raised.value)
     (tmp_path / "b.yml").write_text("groups: [{name: g, rules: [{record: r, expr: vector(1)}]}]")
-    with pytest.raises(ConfigError, match="in rules.files and in rules.logql_files"):
+    with pytest.raises(ConfigError, match=r"in rules\.files and in rules\.logql_files"):
         load_rules(RulesConfig(files=(f"{tmp_path}/b.yml",), logql_files=(f"{tmp_path}/b.yml",)))
 
 

@@ -128,7 +128,7 @@ def test_templates_are_expanded_anew_only_where_they_may_say_something_else() ->
 
 
 def test_slots_are_an_interval_apart_at_the_groups_own_offset() -> None:
-    """The slots before and after a time enclose it, and groups are spread; `e2e/test_rules_peer.py` has Prometheus's."""
+    """The slots around a time enclose it, and groups are spread; `e2e/test_rules_peer.py` has Prometheus's."""
     group = Group("rules.yml", "g", 15_000, ())
     for now in (1_700_000_000_000, 1_700_000_007_123, slot_before(group, 1_700_000_000_000)):
         before, after = slot_before(group, now), slot_after(group, now)

@@ -393,3 +393,14 @@ def test_no_link_to_nowhere(url: str) -> None:
 def test_code_stays_code() -> None:
     """A backtick cannot end the code it stands in."""
     assert code("a`b", 20) == "`aˋb`"
+
+
+def test_an_alert_of_our_own_rules_shows_its_value_and_why_it_was_told() -> None:
+    """The value is there; the link leads to the explanation, as no page has a graph; Grafana has the query."""
+    url = "http://watchhouse.example/graph?g0.expr=up+%3D%3D+0&g0.tab=1"
+    payload = message(replace(alert("Down", job="x"), generator_url=url, facts={"value": 0.123456789}))
+    shown = render_plain(payload)
+    assert "Value 0.123457" in shown
+    assert "Watchhouse (http://watchhouse.example/api/v1/alerts/explain?fingerprint=" in shown
+    assert "/graph?" not in shown
+    assert "up+%3D%3D+0" in shown

@@ -42,7 +42,7 @@ def alertmanager_router(manager: AlertManager, *, max_body_bytes: int = MAX_BODY
     @router.get("/receivers")
     async def receivers(request: Request) -> Response:
         wanted = matchers(request, "receiver_matchers", "failed to parse receiver_matchers param: ")
-        found: list[dict[str, Any]] = [{"name": r.name, "labels": receiver_labels(r)} for r in manager.config.receivers]
+        found: list[dict[str, Any]] = [{"name": r.name, "labels": dict(r.labels)} for r in manager.config.receivers]
         return json_answer([r for r in found if all(m.matches_labels(r["labels"]) for m in wanted)])
 
     add_alerts(router, manager, max_body_bytes)
@@ -59,11 +59,6 @@ def alertmanager_router(manager: AlertManager, *, max_body_bytes: int = MAX_BODY
         raise coded(405, 405, f"method {request.method} is not allowed, but [{allowed}] are", {"Allow": allowed})
 
     return router
-
-
-def receiver_labels(receiver: Any) -> dict[str, str]:
-    """The labels of a receiver, which an Alertmanager file may give it."""
-    return dict(getattr(receiver, "labels", None) or {})
 
 
 def _status(manager: AlertManager) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class _Wanted:
         self._matchers = matchers(request, "filter")
         self._pattern = _receiver_pattern(request.query_params.get("receiver", ""))
         self._receiver_matchers = matchers(request, "receiver_matchers", "failed to parse receiver_matchers param: ")
-        self._labels = {r.name: dict(getattr(r, "labels", None) or {}) for r in manager.config.receivers}
+        self._labels = {r.name: dict(r.labels) for r in manager.config.receivers}
         self._active = flag(request, "active")
         self._silenced = flag(request, "silenced")
         self._inhibited = flag(request, "inhibited")
@@ -139,8 +139,14 @@ def _groups(manager: AlertManager, wanted: _Wanted, *, muted: bool) -> list[dict
         ]
         alerts = [alert for alert in shown if alert is not None]
         if alerts:
-            name = {"name": group.receiver}
-            found.append({"alerts": alerts, "labels": dict(group.labels), "routeLabels": {}, "receiver": name})
+            found.append(
+                {
+                    "alerts": alerts,
+                    "labels": dict(group.labels),
+                    "routeLabels": dict(group.route_labels),
+                    "receiver": {"name": group.receiver},
+                }
+            )
     return found
 
 

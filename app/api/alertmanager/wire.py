@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -138,11 +139,17 @@ def time_of(item: Mapping[str, Any], key: str, name: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        at = datetime.fromisoformat(_FRACTION.sub(r"\1", value))
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-        return None if at.year == 1 else at.astimezone(UTC)
+        return _parsed_time(value)
     except (TypeError, ValueError, OverflowError):
         raise unreadable(name, f"{key} is no time: {str(value)[:40]!r}") from None
+
+
+@functools.lru_cache(4096)
+def _parsed_time(text: str) -> datetime | None:
+    # alerts that are sent together have few times among them
+    at = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return None if at.year == 1 else at.astimezone(UTC)
 
 
 def time_text(at: datetime) -> str:

@@ -23,7 +23,8 @@ from slo.spec import Query, SloSpec
 from slo.status import SloStatus
 
 _POINTS = 180
-_QUERY_S = 2.5
+QUERY_S = 2.5
+"""A query for what stands out ends after so long, before the message goes without it."""
 _MS = 1_000_000
 
 
@@ -48,9 +49,9 @@ class SlackSlos:
 
         def ask(query: Query) -> Counts:
             if query.language == "logql":
-                answer = self._logql.instant(query.text, end_ms * _MS, timeout_s=_QUERY_S)
+                answer = self._logql.instant(query.text, end_ms * _MS, timeout_s=QUERY_S)
             else:
-                answer = self._promql.instant(query.text, end_ms, timeout_s=_QUERY_S)
+                answer = self._promql.instant(query.text, end_ms, timeout_s=QUERY_S)
             return [
                 (labels, float(answer.values[i][0])) for i, labels in enumerate(answer.labels) if answer.present[i][0]
             ]

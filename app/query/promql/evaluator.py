@@ -34,7 +34,7 @@ from app.query.promql.histograms import aggregation
 from app.query.promql.histograms.arithmetic import multiplied
 from app.query.promql.histograms.operators import HistogramOperation
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf, Leaves
-from app.query.promql.leaves import PUSHED_AGGREGATIONS
+from app.query.promql.leaf_sql import PUSHED_AGGREGATIONS
 from app.query.promql.limit_ratio import limit_ratio
 from app.query.promql.names import RANGE_FUNCTIONS
 from app.query.promql.operations import TRIMS, Operation

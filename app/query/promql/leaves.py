@@ -15,12 +15,22 @@ from app.labels import METRIC_NAME, Labels, labels_from
 from app.query.grid import Grid
 from app.query.promql.ast import Grouping, Selector
 from app.query.promql.catalog import SeriesCatalog
-from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, samples_condition, series_condition, storable
+from app.query.promql.conditions import FIRST_MS, LAST_MS, Parameters, series_condition, storable
 from app.query.promql.context import Context
 from app.query.promql.groups import GroupIndex, Groups
 from app.query.promql.histograms.hints import REACH_MS
 from app.query.promql.kernel_leaves import KERNEL_FUNCTIONS, KernelLeaves, Rows, tidied
 from app.query.promql.leaf import INSTANT, INSTANT_TIME, Leaf
+from app.query.promql.leaf_sql import (
+    GRID_FUNCTIONS,
+    NOT_STALE,
+    SLIDING,
+    grid_sql,
+    may_cancel,
+    of_metrics_sql,
+    pushed_sql,
+    where_sql,
+)
 from app.query.promql.points import HISTOGRAMS_SQL, NO_POINTS, Hints, Points, histogram_points, newest
 from app.query.result import Samples, no_samples
 from app.query.vector import Bools, Floats, Vector, empty
@@ -28,39 +38,7 @@ from app.store.client import Pool
 from app.store.histograms import HistogramMetrics
 from app.store.metrics import STALE_NAN_BITS
 
-GRID_FUNCTIONS: Mapping[str, str] = {
-    # checked against the array implementation by tests/integration/test_promql_paths.py
-    "avg_over_time": "timeSeriesAvgToGrid",
-    "changes": "timeSeriesChangesToGrid",
-    "count_over_time": "timeSeriesCountToGrid",
-    "delta": "timeSeriesDeltaToGrid",
-    "deriv": "timeSeriesDerivToGrid",
-    "idelta": "timeSeriesInstantDeltaToGrid",
-    "increase": "timeSeriesIncreaseToGrid",
-    "irate": "timeSeriesInstantRateToGrid",
-    "last_over_time": "timeSeriesLastToGrid",
-    "max_over_time": "timeSeriesMaxToGrid",
-    "min_over_time": "timeSeriesMinToGrid",
-    "rate": "timeSeriesRateToGrid",
-    "resets": "timeSeriesResetsToGrid",
-    "sum_over_time": "timeSeriesSumToGrid",
-}
-_PUSHED = {
-    "sum": "sumForEach(grid)",
-    "avg": "sumForEach(grid)",
-    "min": "minForEach(grid)",
-    "max": "maxForEach(grid)",
-    "count": "countForEach(grid)",
-    "group": "countForEach(grid)",
-}
-SLIDING = frozenset({"rate", "increase"})
-"""The engine moves their sums from window to window: an infinity that has left one turns the next into NaN."""
-_NEVER_NEGATIVE = frozenset({"changes", "count_over_time", "increase", "irate", "rate", "resets"})
-"""Functions whose values lose nothing when they are added plainly."""
 _ILL_CONDITIONED = 1e15
-PUSHED_AGGREGATIONS = frozenset(_PUSHED)
-
-_NOT_STALE = f"reinterpretAsUInt64(value) != {STALE_NAN_BITS}"
 
 
 class LeafSource:
@@ -105,7 +83,7 @@ class LeafSource:
             vector = self._vector(self._kernels, replace(leaf, grid=leaf.grid.part(first, last)), context)
             return _padded(vector, leaf.grid.n, first, last).compact()
         parameters = Parameters()
-        sql = _grid_sql(leaf, leaf.grid.part(first, last), parameters)
+        sql = grid_sql(leaf, leaf.grid.part(first, last), parameters)
         rows = self._query(sql, parameters, context)
         context.used_samples(_total(rows, "samples"))
         context.check_size(rows.num_rows, leaf.grid.n)
@@ -130,7 +108,7 @@ class LeafSource:
             total = self._aggregated(self._kernels, part, op, grouping, context)
             return None if total is None else _padded(total, leaf.grid.n, first, last)
         parameters = Parameters()
-        sql = _pushed_sql(leaf, leaf.grid.part(first, last), op, grouping, parameters)
+        sql = pushed_sql(leaf, leaf.grid.part(first, last), op, grouping, parameters)
         rows = self._query(sql, parameters, context)
         context.used_samples(_total(rows, "samples"))
         context.check_size(_total(rows, "series"), 0)
@@ -187,7 +165,7 @@ class LeafSource:
         sql = (
             "-- PromQL: samples of several metrics\n"
             f"SELECT series_id, groupArray({since}) AS times, groupArray(value) AS numbers\nFROM metric_samples\n"
-            f"WHERE {_of_metrics(metrics, base, storable(until_ms), parameters)}\nGROUP BY series_id"
+            f"WHERE {of_metrics_sql(metrics, base, storable(until_ms), parameters)}\nGROUP BY series_id"
         )
         # such statements run side by side, and each reads little
         points, n = tidied(self._native(sql, parameters, context, {"max_threads": 1}), base, keep_stale=True)
@@ -198,10 +176,10 @@ class LeafSource:
     def counts(self, metrics: Sequence[str], after_ms: int, until_ms: int, context: Context) -> dict[str, int]:
         """How many floats some metrics have in (after_ms, until_ms]; those that have none are left out."""
         parameters = Parameters()
+        where = of_metrics_sql(metrics, storable(after_ms), storable(until_ms), parameters)
         sql = (
             "-- PromQL: how many samples metrics have\nSELECT toString(metric) AS name, count() AS n\n"
-            f"FROM metric_samples\nWHERE {_of_metrics(metrics, storable(after_ms), storable(until_ms), parameters)}\n"
-            "GROUP BY metric"
+            f"FROM metric_samples\nWHERE {where}\nGROUP BY metric"
         )
         rows = self._query(sql, parameters, context)
         return dict(zip(rows.column("name").to_pylist(), rows.column("n").to_pylist(), strict=True))
@@ -253,7 +231,7 @@ class LeafSource:
         if after_ms >= until_ms:
             return floats
         parameters = Parameters()
-        sql = HISTOGRAMS_SQL.format(where=_where(selector, after_ms, until_ms, parameters))
+        sql = HISTOGRAMS_SQL.format(where=where_sql(selector, after_ms, until_ms, parameters))
         histograms = histogram_points(self._query(sql, parameters, context))
         context.used_samples(histograms.size())
         return floats.merged(histograms)
@@ -268,8 +246,8 @@ class LeafSource:
         sql = (
             "-- PromQL: raw samples of a selector\n"
             "SELECT series_id, timeSeriesGroupArray(ts, value) AS points, count() AS samples\n"
-            f"FROM metric_samples\nWHERE {_where(selector, after_ms, until_ms, parameters)}"
-            f"{'' if stale else f' AND {_NOT_STALE}'}\nGROUP BY series_id"
+            f"FROM metric_samples\nWHERE {where_sql(selector, after_ms, until_ms, parameters)}"
+            f"{'' if stale else f' AND {NOT_STALE}'}\nGROUP BY series_id"
         )
         rows = self._query(sql, parameters, context)
         context.used_samples(_total(rows, "samples"))
@@ -321,89 +299,17 @@ class LeafSource:
             )
 
 
-def _where(selector: Selector, after_ms: int, until_ms: int, parameters: Parameters) -> str:
-    return (
-        f"{samples_condition(selector, parameters)}"
-        f" AND ts > {parameters.time(after_ms)} AND ts <= {parameters.time(until_ms)}"
-    )
-
-
-def _of_metrics(metrics: Sequence[str], after_ms: int, until_ms: int, parameters: Parameters) -> str:
-    # a list of names is many times faster than a condition for each
-    names = parameters.add(list(dict.fromkeys(metrics)), "Array(String)")
-    return f"metric IN {names} AND ts > {parameters.time(after_ms)} AND ts <= {parameters.time(until_ms)}"
-
-
-def _grid_sql(leaf: Leaf, grid: Grid, parameters: Parameters) -> str:
-    instant = leaf.function in (INSTANT, INSTANT_TIME)
-    function = "timeSeriesLastToGrid" if instant else GRID_FUNCTIONS[leaf.function]
-    # a marker stays a marker, so that it buries what is before it
-    value = f"if({_NOT_STALE}, toUnixTimestamp64Milli(ts) / 1000, value)" if leaf.function == INSTANT_TIME else "value"
-    step = parameters.add(_decimal(grid.step_ms), "Decimal(18, 3)")
-    window = parameters.add(_decimal(leaf.window_ms), "Decimal(18, 3)")
-    on_grid = (
-        f"{function}({parameters.time(grid.start_ms)}, {parameters.time(grid.end_ms)}, {step}, {window})(ts, {value})"
-    )
-    # a stale marker buries the sample before it in an instant selector; a range does not see it
-    stale = "" if instant else f" AND {_NOT_STALE}"
-    where = _where(leaf.selector, storable(grid.start_ms - leaf.window_ms), grid.end_ms, parameters)
-    return (
-        f"-- PromQL: {leaf.function} of a selector\n"
-        f"SELECT series_id, {on_grid} AS grid, count() AS samples\n"
-        f"FROM metric_samples\nWHERE {where}{stale}\nGROUP BY series_id"
-    )
-
-
-def _pushed_sql(leaf: Leaf, grid: Grid, op: str, grouping: Grouping, parameters: Parameters) -> str:
-    inner = _grid_sql(leaf, grid, parameters)
-    if leaf.function == INSTANT:
-        inner = (
-            "SELECT series_id, samples, arrayMap(v -> if(reinterpretAsUInt64(assumeNotNull(v)) ="
-            f" {STALE_NAN_BITS}, NULL, v), grid) AS grid\nFROM (\n{inner}\n)"
-        )
-    counts = ", countForEach(grid) AS counts" if op in ("avg", "count", "group") else ""
-    if _may_cancel(leaf, op):
-        counts += ", max(arrayMax(v -> abs(v), grid)) AS largest"
-    if leaf.function in SLIDING:
-        counts += ", max(arrayExists(v -> isNaN(v), grid)) AS doubted"
-    selected = f"{_PUSHED[op]} AS value{counts}, sum(samples) AS samples, count() AS series"
-    if not grouping.labels and not grouping.without:
-        return f"-- PromQL: {op}\nSELECT {selected}\nFROM (\n{inner}\n)\nHAVING series > 0"
-    return (
-        f"-- PromQL: {op} {'without' if grouping.without else 'by'} labels\n"
-        f"SELECT key, {selected}\nFROM (\n{inner}\n) AS s\nINNER JOIN (\n"
-        f"SELECT series_id, {_key_sql(grouping, parameters)} AS key\nFROM metric_series\n"
-        f"WHERE {series_condition(leaf.selector, parameters)}\nGROUP BY series_id\n) AS k USING (series_id)\n"
-        "GROUP BY key"
-    )
-
-
-def _may_cancel(leaf: Leaf, op: str) -> bool:
-    return op in ("sum", "avg") and leaf.function not in _NEVER_NEGATIVE
-
-
 def _trustworthy(leaf: Leaf, op: str, values: Floats, present: Bools, rows: pa.Table) -> bool:
     if (op == "avg" or leaf.function == "avg_over_time") and bool((np.isinf(values) & present).any()):
         return False
     if "doubted" in rows.column_names and bool(rows.column("doubted").to_numpy().any()):
         return False
-    if not _may_cancel(leaf, op):
+    if not may_cancel(leaf, op):
         return True
     largest = rows.column("largest").to_numpy().astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         lost = largest[:, None] > _ILL_CONDITIONED * np.abs(values)
     return not bool((lost & present & np.isfinite(largest)[:, None]).any())
-
-
-def _key_sql(grouping: Grouping, parameters: Parameters) -> str:
-    if grouping.without:
-        names = parameters.add(list(grouping.labels), "Array(String)")
-        return f"any(mapFilter((name, value) -> value != '' AND NOT has({names}, name), labels))"
-    columns = (
-        "toString(any(metric))" if name == METRIC_NAME else f"any(labels[{parameters.add(name)}])"
-        for name in grouping.labels
-    )
-    return f"[{', '.join(columns)}]"
 
 
 def _group_labels(rows: pa.Table, grouping: Grouping) -> list[Labels]:
@@ -444,7 +350,3 @@ def _padded(vector: Vector, steps: int, first: int, last: int) -> Vector:
 
 def _total(rows: pa.Table, column: str) -> int:
     return int(rows.column(column).to_numpy().sum()) if rows.num_rows else 0
-
-
-def _decimal(ms: int) -> str:
-    return f"{ms // 1000}.{ms % 1000:03d}"
