@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from alerting.slack.chart_urls import SignedCharts, reachable_by_slack
 from alerting.slack.commands import Commands
 from alerting.slack.desk import Group, LogAnswer, LogLine, Person, Rights, SloView, Status, silence_matchers
+from alerting.slack.extras import BurnDown, Offender
 from alerting.slack.inbound import SlackInbound
 from alerting.slack.room import SlackRoom
 from alerting.slack.verify import CameBefore, NotFromSlack, Verifier
@@ -26,8 +27,10 @@ from app.alert import Alert
 from app.api.slack.world import SlackWorld, selector_of
 from app.cli import app
 from app.config import Slack
-from app.labels import Labels, Matcher, MatchOp, labels_from
+from app.errors import StoreUnavailable
+from app.labels import Matcher, MatchOp, labels_from
 from tests.alert_world import START, HandClock, MemoryStore, alert, manager_of
+from tests.slack import scenes
 from tests.slack_standin import check_payload
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -401,3 +404,42 @@ def test_a_signature_of_a_chart_s_url_that_is_not_ascii_is_a_wrong_one() -> None
     """It is refused as any other, and is no error of ours."""
     charts = SignedCharts("https://watchhouse.example.com", b"secret")
     assert charts.check("a", "1", "9999999999", "é") is None
+
+
+async def test_what_is_asked_is_one_line_of_the_log(secret_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody writes a line of his own into the log of who did what."""
+    asked = Asked(secret_file)
+    event = {"type": "app_mention", "user": "U0EVE", "channel": "C1", "ts": "1.0", "text": "<@U0BOT> ping\nkim did it"}
+    mention = orjson.dumps({"type": "event_callback", "event_id": "Ev1", "event": event})
+    command = urlencode({"user_id": "U0EVE", "text": "ping\r\nkim did it"}).encode()
+    with caplog.at_level("INFO"):
+        await asked.inbound.events(signed(mention), mention)
+        await asked.inbound.command(signed(command), command)
+        await asked.inbound.stop()
+    assert [record.getMessage() for record in caplog.records] == ["Slack U0EVE asked: ping kim did it"] * 2
+
+
+async def test_many_who_fetch_a_chart_cost_one_drawing() -> None:
+    """A URL is known to whoever sees the message: for a minute there is one picture; what failed is tried again."""
+    now_s, asked = 0.0, []
+
+    class Slos:
+        async def offenders(self, slo: str, window_ms: int) -> list[Offender]:
+            return []
+
+        async def burn_down(self, slo: str, length_ms: int) -> BurnDown | None:
+            asked.append(slo)
+            await asyncio.sleep(0)
+            if len(asked) == 1:
+                raise StoreUnavailable("the store is away")
+            return scenes.burn_down()
+
+    shared = SlackRoom(slos=Slos(), clock=lambda: now_s)
+    with pytest.raises(StoreUnavailable):
+        await shared.chart("a", 1)
+    pictures = await asyncio.gather(*(shared.chart("a", 1) for _ in range(20)))
+    assert len(set(pictures)) == 1
+    now_s = 61
+    await shared.chart("a", 1)
+    shared.close()
+    assert len(asked) == 3
