@@ -41,6 +41,7 @@ bench: install  ## the benchmarks, beside the peers where they are installed; se
 	$(BIN)/python -m tests.bench.bench_refresh
 	$(BIN)/python -m tests.bench.bench_slo_counting
 	$(BIN)/python -m tests.bench.bench_slo
+	$(BIN)/python -m tests.bench.bench_alerts
 	$(BIN)/python -m tests.bench.bench_rules
 	@if [ -f $(ORACLES)/peers/compare.py ]; then set -e; \
 	  $(BIN)/python -m tests.bench.bench_exposition $(ORACLES)/scrapes/node_exporter.tar.xz $(ORACLES)/scrapes/cadvisor.txt; \

@@ -60,9 +60,10 @@ class Claims:
         while True:
             try:
                 if not noted:
+                    # held before it is written: what fails or takes long may be written later, and is taken back then
+                    self._notes.setdefault(key, {})[self._peers.id] = mine
                     await self._writer.write(SENDING, {self._name(key): mine})
                     noted = True
-                    self._notes.setdefault(key, {})[self._peers.id] = mine
                 before, after = await self._senders(key)
                 if not before and not after:
                     return

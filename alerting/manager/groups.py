@@ -120,6 +120,20 @@ class GroupTable:
         """When the next group is due."""
         return min((g.due_at for g in self._groups.values() if not g.flushing), default=None)
 
+    def clock_set_back(self, now: datetime) -> None:
+        """Lets no group wait longer than it would from now on."""
+        for group in self._groups.values():
+            route = group.route
+            wait_ms = route.group_interval_ms if group.flushed else route.group_wait_ms
+            group.due_at = min(group.due_at, now + timedelta(milliseconds=wait_ms))
+
+    def remove(self, alert: Alert) -> None:
+        """Takes an alert out of its groups."""
+        for group in self.of(alert):
+            del group.alerts[alert.fingerprint]
+            if not group.flushing:
+                self.drop_if_empty(group)
+
     def drop_if_empty(self, group: AlertGroup) -> None:
         """Forgets a group without alerts."""
         if not group.alerts:

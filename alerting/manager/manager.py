@@ -34,6 +34,7 @@ from alerting.manager.state import (
     RECURRING,
     SENDING,
     SILENCE,
+    WRITE_GAP_S,
     Document,
     DocumentStore,
     StateWriter,
@@ -105,6 +106,7 @@ class AlertManager:
         max_alerts: int = MAX_ALERTS,
         silence_limits: Limits | None = None,
         sharing: Sharing | None = None,
+        write_gap_s: float = WRITE_GAP_S,
     ) -> None:
         self.config = config
         self.external_url = external_url
@@ -112,7 +114,7 @@ class AlertManager:
         self.started_at = self.clock.now()
         self._max_alerts = max_alerts
         sharing = sharing or Sharing()
-        writer = self._writer = StateWriter(state)
+        writer = self._writer = StateWriter(state, write_gap_s)
         self.audit = Audit(writer, self.clock)
         self.silences = Silences(writer, self.audit, self.clock, silence_limits)
         self.recurring = RecurringSilences(writer, self.audit, self.silences, self.clock)
@@ -128,6 +130,7 @@ class AlertManager:
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._next_forget = self.started_at + _FORGET_EVERY
+        self._turned_at = self.started_at
         self._next_write: datetime | None = None
         self._notifiers: dict[str, list[Notifier]] = {}
         self._editing = Editing(self.clock, self._stopping, self.silences, self.recurring, self.acknowledgements)
@@ -200,6 +203,7 @@ class AlertManager:
         with contextlib.suppress(StoreError):
             await self.peers.leave()
             await self._writer.flush()
+        self._writer.close()
         for notifier in (n for many in self._notifiers.values() for n in many):
             await notifier.close()
 
@@ -227,21 +231,46 @@ class AlertManager:
     async def put_alerts(self, alerts: list[Alert]) -> None:
         """Takes the present state of some alerts; returns when it is kept.
 
-        Raises Overloaded past the bound on alerts, and StoreError when the state could not be kept: it is taken
-        all the same, told to receivers, and written with the next change.
+        Raises Overloaded when new alerts were refused since too many are known; those that are known already are
+        taken. Raises StoreError when the state could not be kept: it is taken all the same, told to receivers, and
+        written with the next change.
         """
         now = self.clock.now()
         news = [a for a in alerts if a.fingerprint in self._table or not self._over_unheard(a, now)]
-        if len(self._table) + sum(a.fingerprint not in self._table for a in news) > self._max_alerts:
-            raise Overloaded(f"too many alerts (at most {self._max_alerts} are known at once)", retry_after_s=60.0)
+        new = dict.fromkeys(a.fingerprint for a in news if a.fingerprint not in self._table)
+        changes: dict[str, Document | None] = dict.fromkeys(self._make_room(len(new), now))
+        refused = set(list(new)[max(0, self._max_alerts - len(self._table)) :])
         changed: dict[str, Alert] = {}
         for alert in news:
+            if alert.fingerprint in refused:
+                continue
             kept = self._table.put(alert, now)
             self._groups.insert(kept, now)
             if self._ends.is_news(kept, now):
                 changed[kept.fingerprint] = kept
         self._wake.set()
-        await self._keep({fingerprint: _document(alert, now) for fingerprint, alert in changed.items()})
+        await self._keep(changes | {fingerprint: _document(alert, now) for fingerprint, alert in changed.items()})
+        if refused:
+            raise Overloaded(
+                f"{len(refused)} new alerts are refused: at most {self._max_alerts} are known at once",
+                retry_after_s=60.0,
+            )
+
+    def _make_room(self, count: int, now: datetime) -> list[str]:
+        """Forgets alerts that are over and could not be told, when new ones need their room. Gives fingerprints."""
+        most = len(self._table) + count - self._max_alerts
+        if most <= 0:
+            return []
+        over = sorted((k.alert for k in self._table if k.alert.resolved_at(now)), key=lambda a: a.ends_at or now)[:most]
+        for alert in over:
+            self._groups.remove(alert)
+            self._table.remove(alert.fingerprint)
+            self._ends.forget(alert.fingerprint)
+        gone = [alert.fingerprint for alert in over]
+        self.acknowledgements.end(gone)
+        if gone:
+            log.error("the end of %d alerts could not be told in time: new ones need their room", len(gone))
+        return gone
 
     def _over_unheard(self, alert: Alert, now: datetime) -> bool:
         return alert.resolved_at(now) and not self.nflog.told_firing(alert.fingerprint)
@@ -333,6 +362,7 @@ class AlertManager:
             self._wake.clear()
             now = self.clock.now()
             try:
+                self._heed_clock(now)
                 await self._turn(now)
                 next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
                 next_turn = min(next_turn, self._next_write or next_turn)
@@ -341,6 +371,15 @@ class AlertManager:
                 log.exception("a turn of the alert dispatcher failed")
                 next_turn = now + timedelta(seconds=1)
             await self.clock.wait(next_turn, self._wake)
+
+    def _heed_clock(self, now: datetime) -> None:
+        """Where the clock was set back, nothing waits until it is again as late as it was."""
+        if now < self._turned_at:
+            log.warning("the clock was set back by %s", self._turned_at - now)
+            self._groups.clock_set_back(now)
+            self._next_forget = min(self._next_forget, now + _FORGET_EVERY)
+            self._next_write = now if self._next_write is not None else None
+        self._turned_at = now
 
     async def _turn(self, now: datetime) -> None:
         for group in self._groups.due(now):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,6 +24,8 @@ from app.telemetry import ALERT_MAYBE_DOUBLED, ALERT_NOTIFICATIONS, ALERT_STATE_
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+AT_ONCE = 16
+"""Messages on their way by one notifier at once."""
 for _integration in ("slack", "webhook", "pagerduty", "opsgenie", "email", "msteams", "msteamsv2"):
     for _result in ("sent", *get_args(Reason)):
         ALERT_NOTIFICATIONS.labels(_integration, _result)
@@ -158,6 +161,7 @@ class SendStage:
     claims: Claims
     key: str
     _last_error: dict[str, str] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def __call__(self, notification: Notification) -> Notification | None:
         """As `Stage`. Ends that the receiver or an alert itself wants untold are left out.
@@ -173,7 +177,13 @@ class SendStage:
     async def _attempt(self, notification: Notification) -> Mapping[str, str] | None:
         integration = self.notifier.integration
         try:
-            memory = await self.notifier.notify(notification)
+            # waiting for a turn is no time that the receiver takes
+            async with self._slots:
+                if self.clock.now() >= notification.deadline:
+                    # what it says is old by now, and the group is told anew
+                    words = "other messages to the receiver took all the time of the group's turn"
+                    raise NotifyError(words, "timeout", retry=False, maybe_taken=False)
+                memory = await self._notify(notification)
         except NotifyError as error:
             ALERT_NOTIFICATIONS.labels(integration, error.reason).inc()
             self._tell(notification, error)
@@ -184,6 +194,18 @@ class SendStage:
         if self._last_error.pop(notification.group_key, None):
             log.info("notifying %s by %s works again", notification.receiver, integration)
         return memory
+
+    async def _notify(self, notification: Notification) -> Mapping[str, str] | None:
+        try:
+            return await self.notifier.notify(notification)
+        except NotifyError:
+            raise
+        except Exception as error:
+            # neither the receiver's other notifiers nor whoever asks why nothing came are to suffer for it;
+            # its text may hold a secret
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("the notifier %s failed with %s\n%s", self.key, type(error).__name__, where)
+            raise NotifyError(type(error).__name__, "internal", retry=False, maybe_taken=True) from None
 
     def _tell(self, notification: Notification, error: NotifyError) -> None:
         text = f"{error.reason}: {error}"

@@ -11,8 +11,10 @@ from app.alert import Alert
 from app.errors import WatchhouseError
 from app.labels import Labels
 
-Reason = Literal["rate_limited", "server_error", "timeout", "unreachable", "rejected", "misconfigured", "stopped"]
-"""Why an attempt failed: a closed list, shared by errors, logs and metrics."""
+Reason = Literal[
+    "rate_limited", "server_error", "timeout", "unreachable", "rejected", "misconfigured", "stopped", "internal"
+]
+"""Why an attempt failed: a closed list, shared by errors, logs and metrics. `internal` is a mistake of ours."""
 
 
 class NotifyError(WatchhouseError):

@@ -34,6 +34,12 @@ T = TypeVar("T")
 
 RESEND_MS = 60_000
 """An alert that goes on is told again so often (Prometheus's --rules.alert.resend-delay)."""
+VALID_MS = 3_600_000
+"""An alert that is not told again for so long, or four intervals, is over: whatever lost its end, it does not fire
+for ever.
+
+Prometheus says four minutes; here alerts are told again also while their queries fail.
+"""
 SEEN_MS = 300_000
 """So long after the last samples queries still see them: slots of a stop are evaluated up to here."""
 MOST_BEHIND = 60
@@ -41,6 +47,8 @@ MOST_BEHIND = 60
 HOLD_MS = 120_000
 """So long after a start alerts that are not seen yet go on: nothing was scraped meanwhile."""
 KEEP_SLOTS_S = 30.0
+PAUSE_MS, _PULSE_S = 60_000, 5.0
+"""A process that did nothing for so long was held up, or its clock was set: that is as a stop and a start."""
 _SETTLE_SHARE, _SETTLE_MOST_MS = 5, 1_500
 """A group waits this part of its interval after its slot, so that samples of its last second are in the store."""
 _WORKERS = 4
@@ -82,8 +90,12 @@ class RuleEngine:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._housekeeping: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
+        self._alive_ms: int | None = None
         self._orphans: list[Orphan] = []
         self._stopping = False
+        self._told_external: dict[str, Mapping[str, str]] = {}
+        """The external labels under which a group's alerts were told last."""
         self._resumed: dict[str, int] = {}
         """The last slots that an earlier process evaluated."""
         self.started_ms = self.now_ms()
@@ -113,12 +125,13 @@ class RuleEngine:
         for key in self._runs:
             self._begin(key)
         self._housekeeping = asyncio.create_task(self._housekeep(), name="rule housekeeping")
+        self._pulse = asyncio.create_task(self._beat(), name="rule pulse")
 
     async def stop(self) -> None:
         """Ends after the rules that are being evaluated. Safe to call twice."""
         self._stopping = True
-        tasks = [*self._tasks.values(), *([self._housekeeping] if self._housekeeping else [])]
-        self._tasks, self._housekeeping = {}, None
+        tasks = [*self._tasks.values(), *(task for task in (self._housekeeping, self._pulse) if task)]
+        self._tasks, self._housekeeping, self._pulse = {}, None, None
         for task in tasks:
             task.cancel()
         try:
@@ -154,10 +167,15 @@ class RuleEngine:
         for key, run in before.items():
             if key not in wanted:
                 self._metrics.pop(key).remove()
+                self._told_external.pop(key, None)
                 self._end_series(run)
         async with self._book_lock:
             self._orphans = self._book.orphans(self.runs())
-            await self._keeping(lambda: self._book.forget_groups(self.runs()))
+            # the new groups begin all the same; those that are gone are forgotten at the next start
+            try:
+                await self._keeping(lambda: self._book.forget_groups(self.runs()))
+            except WatchhouseError as error:
+                log.error("the slots of rule groups that are gone could not be forgotten: %s", error)
         await self._tell_orphans()
         if self._housekeeping is not None:
             for key in wanted:
@@ -170,6 +188,7 @@ class RuleEngine:
             run = self._runs.get(key)
             if run is None:
                 return 0.0
+            self._notice_pause()
             slot_ms, late = self._next(run)
             due_ms, now_ms = slot_ms + _settle_ms(run.group), self.now_ms()
             if now_ms < due_ms:
@@ -180,6 +199,26 @@ class RuleEngine:
     def alert_of(self, run: RuleRun, labels: Labels, alert: ActiveAlert) -> Alert:
         """An alert as receivers are told of it."""
         return self._alert(labels, alert, run.rule.expr)
+
+    def pulse(self) -> None:
+        """Notes that the process runs."""
+        self._alive_ms = self.now_ms()
+
+    def _notice_pause(self) -> None:
+        now_ms, alive_ms = self.now_ms(), self._alive_ms
+        if alive_ms is None or now_ms - alive_ms < PAUSE_MS:
+            return
+        log.warning("nothing was done for %d s: rules go on as after a stop", (now_ms - alive_ms) // 1000)
+        self._alive_ms = self.started_ms = now_ms
+        self._resumed = {key: run.slot_ms for key, run in self._runs.items() if run.slot_ms}
+        for run in self._runs.values():
+            for rule in run.rules:
+                rule.unseen.update(rule.alerts)
+
+    async def _beat(self) -> None:
+        while not self._stopping:
+            self.pulse()
+            await asyncio.sleep(_PULSE_S)
 
     async def _run(self, key: str) -> None:
         while not self._stopping:
@@ -203,6 +242,13 @@ class RuleEngine:
         if not run.slot_ms:
             # as if the one before now had been evaluated
             run.slot_ms = slot_before(group, now_ms)
+        if run.slot_ms > now_ms + group.interval_ms:
+            log.warning(
+                "the clock was set back by %d s or more: the rule group %s goes on from there",
+                (run.slot_ms - now_ms) // 1000,
+                group.key,
+            )
+            run.clock_set_back(slot_before(group, now_ms))
         slot_ms = slot_after(group, run.slot_ms)
         newest_ms = slot_before(group, now_ms - _settle_ms(group))
         seen_ms = self._resumed.get(group.key, self.started_ms) + SEEN_MS
@@ -245,7 +291,7 @@ class RuleEngine:
             if rule.error:
                 log.warning("the rule %s of %s failed: %s", rule.rule.name, group.key, rule.error)
         await self._keep(run)
-        await self._tell(run, slot_ms)
+        await self._tell(run, slot_ms, done.lost)
 
     async def _keep(self, run: GroupRun) -> None:
         try:
@@ -254,12 +300,22 @@ class RuleEngine:
         except WatchhouseError as error:
             log.error("the state of the rule group %s could not be kept: %s", run.group.key, error)
 
-    async def _tell(self, run: GroupRun, slot_ms: int) -> None:
+    async def _tell(self, run: GroupRun, slot_ms: int, lost: Sequence[tuple[RuleRun, Labels, ActiveAlert]]) -> None:
+        external = dict(self._external_labels())
+        before = self._told_external.get(run.group.key, external)
+        over = [self._alert(labels, alert, rule.rule.expr, before) for rule, labels, alert in lost]
         told = [found for found in run.alerts() if needs_sending(found[2], slot_ms, RESEND_MS)]
-        if not told:
+        if before != external:
+            # others to whoever was told of them
+            again = [found for found in run.alerts() if found[2].state == "firing"]
+            ended = [(rule, labels, replace(alert, resolved_ms=slot_ms)) for rule, labels, alert in again]
+            over += [self._alert(labels, alert, rule.rule.expr, before) for rule, labels, alert in ended]
+            told = again + [found for found in told if found[2].state != "firing"]
+        self._told_external[run.group.key] = external
+        if not told and not over:
             return
         try:
-            await self._sink.put_alerts([self.alert_of(*found) for found in told])
+            await self._sink.put_alerts([*over, *(self.alert_of(*found) for found in told)])
         except WatchhouseError as error:
             log.error(
                 "alerts of the rule group %s could not be handed on, they are put again: %s", run.group.key, error
@@ -302,13 +358,17 @@ class RuleEngine:
             except WatchhouseError as error:
                 log.error("the last slots of rule groups could not be kept: %s", error)
 
-    def _alert(self, labels: Labels, alert: ActiveAlert, expr: str) -> Alert:
-        external = {name: value for name, value in self._external_labels().items() if name not in dict(labels)}
+    def _valid_ms(self) -> int:
+        return max(VALID_MS, *(4 * run.group.interval_ms for run in self._runs.values()))
+
+    def _alert(self, labels: Labels, alert: ActiveAlert, expr: str, external: Mapping[str, str] | None = None) -> Alert:
+        external = self._external_labels() if external is None else external
         fired_ms = alert.active_ms if alert.fired_ms is None else alert.fired_ms
         return Alert(
             labels=labels_from({**external, **dict(labels)}),
             starts_at=_time(fired_ms),
-            ends_at=None if alert.resolved_ms is None else _time(alert.resolved_ms),
+            ends_at=_time(self.now_ms() + self._valid_ms() if alert.resolved_ms is None else alert.resolved_ms),
+            ends_by_timeout=alert.resolved_ms is None,
             annotations=alert.annotations,
             generator_url=f"{self._external_url}/graph?g0.expr={quote_plus(expr)}&g0.tab=1" if expr else "",
             # of a rule that is gone nobody knows a value

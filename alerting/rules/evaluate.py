@@ -57,8 +57,9 @@ class AlertMaker:
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         templated = [text for _, text in (*rule.labels, *rule.annotations) if "{{" in text]
-        # what asks the store, or for the time, may say something else the next time
-        self._steady = not any(word in text for text in templated for word in ("query", "now", "template"))
+        # what asks the store, for the time, or for what a reload changes may say something else the next time
+        words = ("query", "now", "template", "xternalLabels")
+        self._steady = not any(word in text for text in templated for word in words)
         self._plain = not templated
         self._known: dict[tuple[Labels, float], tuple[Labels, Labels]] = {}
 

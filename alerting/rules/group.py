@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from app.labels import Labels
 from app.query.result import QueryResult
 from app.store.metrics import STALE_NAN_BITS
 
+log = logging.getLogger(__name__)
 STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 Health = Literal["unknown", "ok", "err"]
 
@@ -83,6 +85,8 @@ class Evaluated:
     kept: list[tuple[RuleRun, Future[None], dict[Labels, None]]] = field(default_factory=list)
     ended: Future[None] | None = None
     """Of the stale markers of rules that are no more."""
+    lost: list[tuple[RuleRun, Labels, ActiveAlert]] = field(default_factory=list)
+    """Alerts that fired and were not ended by their query: they wait for a longer `for`, or are over the limit."""
     cut: bool = False
     """Whether some rules were left out, so that the whole is to be evaluated again."""
 
@@ -142,12 +146,21 @@ class GroupRun:
                 break
             first = time.monotonic()
             try:
-                vector = self._vector(run, at_ms, samples, expand, (hold, blind), step_ms)
+                before = run.alerts
+                try:
+                    vector = self._vector(run, at_ms, samples, expand, (hold, blind), step_ms)
+                finally:
+                    done.lost += _lost(run, before, at_ms)
                 ended = [Sample(labels, STALE) for labels in run.series if labels not in vector]
                 done.kept.append((run, samples.record([*vector.values(), *ended]), dict.fromkeys(vector)))
                 run.health, run.error = "ok", ""
             except WatchhouseError as error:
                 run.health, run.error = "err", reason(error)
+                done.failed += 1
+            except Exception as error:
+                # a mistake of ours in one rule ends no other
+                log.exception("the rule %s of %s failed", run.rule.name, self.group.key)
+                run.health, run.error = "err", f"internal error: {type(error).__name__}"
                 done.failed += 1
             run.seconds, run.last_ms = time.monotonic() - first, int(time.time() * 1000)
         if self.stale:
@@ -177,6 +190,12 @@ class GroupRun:
             for labels, alert in run.alerts.items():
                 if alert.state == "pending":
                     run.alerts[labels] = replace(alert, active_ms=alert.active_ms + ms)
+
+    def clock_set_back(self, to_ms: int) -> None:
+        """Goes on as if the last evaluation had been at an earlier time: what has begun is as old as it was."""
+        by_ms, self.slot_ms = self.slot_ms - to_ms, to_ms
+        for run in self.rules:
+            run.alerts = {labels: alert.earlier(by_ms) for labels, alert in run.alerts.items()}
 
     def alerts(self) -> Iterator[tuple[RuleRun, Labels, ActiveAlert]]:
         """Every alert of the group, ended ones among them."""
@@ -219,6 +238,13 @@ class GroupRun:
             raise
         run.alerts = alerts
         return {sample.labels: sample for sample in alert_samples(rule, alerts)}
+
+
+def _lost(run: RuleRun, before: dict[Labels, ActiveAlert], at_ms: int) -> Iterator[tuple[RuleRun, Labels, ActiveAlert]]:
+    now = run.alerts
+    for labels, alert in before.items() if now is not before else ():
+        if alert.state == "firing" and (labels not in now or now[labels].state == "pending"):
+            yield run, labels, replace(alert, state="inactive", resolved_ms=at_ms)
 
 
 def _same(one: Rule, other: Rule) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 
 from alerting.rules.group import GroupRun, RuleRun
-from alerting.rules.spec import Group
+from alerting.rules.spec import Group, Rule
 from alerting.rules.state import ActiveAlert
 from app.labels import Labels
 from app.store.state import StateStore
@@ -54,7 +55,7 @@ class RuleBook:
         found = self._slots.get(_group_key(run.group))
         if found is not None and found["interval_ms"] == run.group.interval_ms:
             run.slot_ms = int(found["slot_ms"])
-        by_rule = {_rule_key(run.group, rule): rule for rule in run.rules}
+        by_rule = dict(_by_key(run))
         for document in self._alerts.get(_digest(run.group.key), {}).values():
             rule = by_rule.get(document["rule"])
             if rule is not None:
@@ -64,7 +65,7 @@ class RuleBook:
 
     def orphans(self, runs: Sequence[GroupRun]) -> list[Orphan]:
         """Alerts that belong to none of these groups' rules."""
-        known = {_rule_key(run.group, rule) for run in runs for rule in run.rules}
+        known = {key for run in runs for key, _ in _by_key(run)}
         return [
             Orphan(*_alert_of(document), key)
             for of_group in self._alerts.values()
@@ -85,7 +86,7 @@ class RuleBook:
         """Writes a group whose alerts have changed, and its slot. Whether there was anything to write."""
         now = dict(_documents(run))
         # those of rules that are no more are orphans, and are ended by themselves
-        mine = {_rule_key(run.group, rule) for rule in run.rules}
+        mine = {key for key, _ in _by_key(run)}
         old = self._alerts.get(_digest(run.group.key), {})
         news = {key: document for key, document in now.items() if _differs(old.get(key), document)}
         gone = [key for key, document in old.items() if key not in now and document["rule"] in mine]
@@ -123,10 +124,7 @@ def _slot(run: GroupRun) -> Document:
 
 def _documents(run: GroupRun) -> Iterator[tuple[str, Document]]:
     group = _digest(run.group.key)
-    for rule in run.rules:
-        if not rule.alerts:
-            continue
-        rule_key = _rule_key(run.group, rule)
+    for rule_key, rule in _by_key(run):
         for labels, alert in rule.alerts.items():
             resolved_ms, sent_ms = alert.resolved_ms, alert.sent_ms
             if resolved_ms is not None and sent_ms is not None and sent_ms >= resolved_ms:
@@ -170,8 +168,14 @@ def _alert_of(document: Mapping[str, Any]) -> tuple[Labels, ActiveAlert]:
     return pairs["labels"], alert
 
 
-def _rule_key(group: Group, run: RuleRun) -> str:
-    return orjson.dumps([group.file, group.name, run.rule.kind, run.rule.name, run.rule.labels]).decode()
+def _by_key(run: GroupRun) -> Iterator[tuple[str, RuleRun]]:
+    """The rules by what they are kept under: name and labels, and a number where several have the same."""
+    seen: Counter[Rule] = Counter()
+    for one in run.rules:
+        rule = Rule(one.rule.kind, one.rule.name, "", labels=one.rule.labels)
+        name: list[object] = [run.group.file, run.group.name, rule.kind, rule.name, rule.labels]
+        yield orjson.dumps([*name, seen[rule]] if seen[rule] else name).decode(), one
+        seen[rule] += 1
 
 
 def _group_key(group: Group) -> str:

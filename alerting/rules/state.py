@@ -45,6 +45,14 @@ class ActiveAlert:
         """Whether it is pending or firing."""
         return self.state != "inactive"
 
+    def earlier(self, by_ms: int) -> ActiveAlert:
+        """The same, with all its times moved back."""
+        times = (self.active_ms, self.fired_ms, self.resolved_ms, self.keep_firing_since_ms, self.sent_ms)
+        active_ms, fired_ms, resolved_ms, keep_ms, sent_ms = (None if at is None else at - by_ms for at in times)
+        return ActiveAlert(
+            self.state, active_ms or 0, self.value, self.annotations, fired_ms, resolved_ms, keep_ms, sent_ms
+        )
+
 
 Alerts = Mapping[Labels, ActiveAlert]
 

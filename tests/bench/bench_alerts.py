@@ -143,15 +143,18 @@ async def measure(name: str, url: str, pid: int, hook: Hook, seconds: float) -> 
             await asyncio.sleep(max(0.0, turn + RESEND_S - time.monotonic()))
         minute = (cpu_s(pid) - used) * 60 / (time.monotonic() - began)
     print(
-        f"{name}: all {GROUPS} groups told after {told_s:.1f} s with {told_cpu:.2f} s of CPU; then {minute:.2f} s of CPU"
-        f" a minute ({idle:.2f} before there were alerts); {peak:.0f} MiB; {hook.notifications} notifications",
+        f"{name}: all {GROUPS} groups told after {told_s:.1f} s with {told_cpu:.2f} s of CPU; then {minute:.2f} s"
+        f" of CPU a minute ({idle:.2f} before there were alerts); {peak:.0f} MiB;"
+        f" {hook.notifications} notifications",
         flush=True,
     )
 
 
-async def main(seconds: float) -> None:
-    """Measures both."""
+async def main(seconds: float, only: str) -> None:
+    """Measures both, or only one."""
     for name, running in (("Alertmanager", alertmanager), ("Watchhouse", watchhouse)):
+        if only not in ("", name.lower()):
+            continue
         hook = Hook()
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/", hook.take)
@@ -169,4 +172,6 @@ async def main(seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=90)
-    asyncio.run(main(parser.parse_args().seconds))
+    parser.add_argument("--only", choices=("", "alertmanager", "watchhouse"), default="")
+    options = parser.parse_args()
+    asyncio.run(main(options.seconds, options.only))

@@ -6,16 +6,15 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 
-from app.histogram import CUSTOM_BUCKETS_SCHEMA, Buckets, Histogram, ResetHint, no_buckets
+from alerting.rules.testing.notation import read_histogram
+from app.histogram import CUSTOM_BUCKETS_SCHEMA, Buckets, Histogram, no_buckets
 from app.labels import METRIC_NAME, Labels, labels_from
 from app.query.promql.histograms.arithmetic import Sum
 from app.query.promql.histograms.layout import compact
 
-_ITEM = re.compile(r"(\w+):(\[[^\]]*\]|\S+)")
 _SEQUENCE = re.compile(r"^\{\{(.*?)\}\}(?:([-+])\{\{(.*?)\}\})?(?:x(\d+))?$")
 _SUFFIX = re.compile(r"^(.*)_(bucket|sum|count)$")
 
@@ -46,30 +45,7 @@ def histogram_sequence(text: str) -> list[HistogramPoint]:
 
 
 def _histogram(text: str) -> tuple[Histogram, bool]:
-    items = dict(_ITEM.findall(text))
-    hint = items.get("counter_reset_hint", "unknown")
-    assert hint in get_args(ResetHint), text
-    found = Histogram(
-        schema=int(items.get("schema", "0")),
-        count=float(items.get("count", "0")),
-        sum=float(items.get("sum", "0")),
-        zero_threshold=float(items.get("z_bucket_w", "0")),
-        zero_count=float(items.get("z_bucket", "0")),
-        positive=_buckets(items.get("buckets", "[]"), items.get("offset", "0")),
-        negative=_buckets(items.get("n_buckets", "[]"), items.get("n_offset", "0")),
-        custom_values=tuple(_numbers(items.get("custom_values", "[]"))),
-        hint=next(known for known in get_args(ResetHint) if known == hint),
-    )
-    return found, "counter_reset_hint" in items
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(item) for item in text.strip("[]").split()]
-
-
-def _buckets(counts: str, offset: str) -> Buckets:
-    values = np.array(_numbers(counts), np.float64)
-    return Buckets(np.arange(len(values), dtype=np.int32) + np.int32(int(offset)), values)
+    return read_histogram(text), "counter_reset_hint" in text
 
 
 def same_histogram(expected: HistogramPoint, found: Histogram, equal: Callable[[float, float], bool]) -> bool:

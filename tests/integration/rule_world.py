@@ -49,7 +49,7 @@ class RememberingSink:
             (
                 alert.name,
                 _ms(alert.starts_at.timestamp()),
-                None if alert.ends_at is None else _ms(alert.ends_at.timestamp()),
+                None if alert.ends_by_timeout or alert.ends_at is None else _ms(alert.ends_at.timestamp()),
             )
             for alert in told
         ]

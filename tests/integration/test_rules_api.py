@@ -101,21 +101,21 @@ async def test_everything_of_a_rule_is_shown(http: httpx.AsyncClient, world: Rul
     assert wrong["lastError"]
 
 
-@pytest.mark.parametrize(
-    ("params", "found"),
-    [
-        ({"type": "alert"}, [["Fire"], ["Slow"]]),
-        ({"type": "record"}, [["r"], ["wrong"]]),
-        ({"rule_name__": ["Fire", "wrong"]}, [["Fire"], ["wrong"]]),
-        ({"rule_group__": ["b"]}, [["Slow"]]),
-        ({"match__": ['{team="b"}']}, [["r"]]),
-        ({"match__": ['{team="b"}', '{team="a"}']}, [["Fire", "r"], ["Slow"]]),
-        ({"rule_name__": "nothing"}, []),
-    ],
-)
-async def test_groups_can_be_narrowed(http: httpx.AsyncClient, params: Params, found: list[list[str]]) -> None:
+NARROWED: list[tuple[Params, list[list[str]]]] = [
+    ({"type": "alert"}, [["Fire"], ["Slow"]]),
+    ({"type": "record"}, [["r"], ["wrong"]]),
+    ({"rule_name__": ["Fire", "wrong"]}, [["Fire"], ["wrong"]]),
+    ({"rule_group__": ["b"]}, [["Slow"]]),
+    ({"match__": ['{team="b"}']}, [["r"]]),
+    ({"match__": ['{team="b"}', '{team="a"}']}, [["Fire", "r"], ["Slow"]]),
+    ({"rule_name__": "nothing"}, []),
+]
+
+
+async def test_groups_can_be_narrowed(http: httpx.AsyncClient) -> None:
     """By kind, names and labels; a group without rules is left out."""
-    assert names(await groups(http, **params)) == found
+    for params, found in NARROWED:
+        assert names(await groups(http, **params)) == found, params
 
 
 async def test_narrowed_by_file_and_without_alerts(http: httpx.AsyncClient, world: RuleWorld) -> None:
@@ -144,24 +144,24 @@ async def test_pages(http: httpx.AsyncClient) -> None:
     assert "groupNextToken" not in second
 
 
-@pytest.mark.parametrize(
-    ("params", "told"),
-    [
-        ({"type": "both"}, 'invalid parameter "type": not supported value "both"'),
-        ({"exclude_alerts": "maybe"}, 'invalid parameter "exclude_alerts"'),
-        ({"group_limit": "x"}, "group_limit needs to be a valid number"),
-        ({"group_limit": "0"}, "group_limit needs to be greater than 0"),
-        ({"group_next_token": "x"}, "group_limit needs to be present"),
-        ({"group_limit": "1", "group_next_token": "x"}, "were rule groups changed?"),
-        ({"match[]": "{"}, "parse error"),
-    ],
-)
-async def test_wrong_parameters(http: httpx.AsyncClient, params: Params, told: str) -> None:
+WRONG: list[tuple[Params, str]] = [
+    ({"type": "both"}, 'invalid parameter "type": not supported value "both"'),
+    ({"exclude_alerts": "maybe"}, 'invalid parameter "exclude_alerts"'),
+    ({"group_limit": "x"}, "group_limit needs to be a valid number"),
+    ({"group_limit": "0"}, "group_limit needs to be greater than 0"),
+    ({"group_next_token": "x"}, "group_limit needs to be present"),
+    ({"group_limit": "1", "group_next_token": "x"}, "were rule groups changed?"),
+    ({"match[]": "{"}, "parse error"),
+]
+
+
+async def test_wrong_parameters(http: httpx.AsyncClient) -> None:
     """400 with Prometheus's words."""
-    answer = await http.get("/api/v1/rules", params=params)
-    assert answer.status_code == 400
-    assert (answer.json()["status"], answer.json()["errorType"]) == ("error", "bad_data")
-    assert told in answer.json()["error"]
+    for params, told in WRONG:
+        answer = await http.get("/api/v1/rules", params=params)
+        assert answer.status_code == 400
+        assert (answer.json()["status"], answer.json()["errorType"]) == ("error", "bad_data")
+        assert told in answer.json()["error"]
 
 
 async def test_alerts(http: httpx.AsyncClient) -> None:

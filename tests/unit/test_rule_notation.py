@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alerting.rules.testing.notation import STALE, read_metric, read_points, write_histogram
+from alerting.rules.group import STALE
+from alerting.rules.testing.notation import read_metric, read_points, write_histogram
 from alerting.rules.testing.report import exponent, go_duration
 from alerting.rules.testing.run import run_file
 from app.errors import BadQuery

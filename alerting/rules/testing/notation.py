@@ -11,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 
+from alerting.rules.group import STALE
 from app.errors import BadQuery
 from app.histogram import CUSTOM_BUCKETS_SCHEMA, Buckets, Histogram, ResetHint
 from app.labels import Labels, MatchOp, labels_from
@@ -20,9 +21,7 @@ from app.query.promql.histograms.arithmetic import Sum
 from app.query.promql.histograms.layout import compact
 from app.query.promql.parse import parse
 from app.query.promql.quote import quoted
-from app.store.metrics import STALE_NAN_BITS
 
-STALE = float(np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0])
 Point = float | Histogram | None
 """A sample, or None where there is none."""
 
