@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from alerting.manager.routes import RouteNode
 from app.alert import Alert
-from app.labels import Labels
+from app.labels import Labels, Matcher, MatchOp
 
 MIN_FLUSH_S = 10.0
 """A flush may take this long, however short the group's interval is."""
@@ -43,6 +43,16 @@ class AlertGroup:
         """Alertmanager's group key: the route's matchers and the group's labels."""
         shown = ", ".join(f'{name}="{_escape(value)}"' for name, value in self.labels)
         return f"{self.route.key}:{{{shown}}}"
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        """What its alerts match, and alerts of other groups do not: its route's matchers and its labels. A label it is
+        grouped by and has not must be absent.
+        """
+        absent = () if self.route.group_by_all else self.route.group_by - {name for name, _ in self.labels}
+        pairs = [*self.labels, *((name, "") for name in sorted(absent))]
+        own = (Matcher(name, MatchOp.EQUAL, value) for name, value in pairs)
+        return tuple(dict.fromkeys((*self.route.path, *own)))
 
     def begin_flush(self, now: datetime) -> datetime:
         """Sets when the group is due next, and gives the time by which this flush must be over."""

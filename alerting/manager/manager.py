@@ -48,6 +48,7 @@ from alerting.notify.rendering import Renderer
 from alerting.template_files import load_templates
 from app.alert import Alert
 from app.errors import NotFound, Overloaded, StoreError
+from app.labels import Matcher
 from app.telemetry import ALERT_GROUPS, ALERT_STATE_FAILURES, ALERTS, SILENCES
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class GroupView:
     muted_by: tuple[str, ...]
     route_labels: Mapping[str, str]
     acknowledged: tuple[Acknowledgement, ...]
+    matchers: tuple[Matcher, ...]
+    """What its alerts match, and those of other groups do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +299,11 @@ class AlertManager:
             acknowledged = self.acknowledgements.of(alerts)
             route_labels = self._route_labels(group, alerts, now)
             found.append(
-                GroupView(group.key, group.labels, group.route.receiver, known, muted, route_labels, acknowledged)
-            )
+                GroupView(
+                    group.key, group.labels, group.route.receiver, known, muted, route_labels, acknowledged,
+                    group.matchers,
+                )
+            )  # fmt: skip
         return found
 
     def _route_labels(self, group: AlertGroup, alerts: Sequence[Alert], now: datetime) -> Mapping[str, str]:

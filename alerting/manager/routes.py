@@ -35,6 +35,8 @@ class RouteNode:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Its own and those of the routes above it: templates over a group's data."""
     children: list[RouteNode] = field(default_factory=list)
+    path: tuple[Matcher, ...] = ()
+    """The matchers of the routes above it and its own."""
 
     def match(self, labels: Mapping[str, str]) -> list[RouteNode]:
         """The nodes an alert ends at, depth first: the first child that takes it, and more where one says continue."""
@@ -87,6 +89,7 @@ def _node(route: Route, parent: RouteNode) -> RouteNode:
         mute_time_intervals=tuple(route.mute_time_intervals),
         active_time_intervals=tuple(route.active_time_intervals),
         labels={**parent.labels, **route.labels},
+        path=(*parent.path, *matchers),
     )
     node.children.extend(_node(child, node) for child in route.routes)
     return node

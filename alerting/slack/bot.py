@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,15 +23,15 @@ from alerting.slack.thread import Reply, Told, replies
 from alerting.slack.words import Words
 from app.telemetry import SLACK_PLAIN
 
+log = logging.getLogger(__name__)
+
 PICTURE_WAIT_S = 5.0
 _DRAW_AGAIN_S = 300.0
 _MOST_FINGERPRINTS = 100
-_MOST_MET = 10_000
 _MOST_LOOKUPS = 3
 """A message that may have come is not posted again before it was looked up; after so many tries it is all the same."""
 _AWAY = ("channel_is_archived", "channel_not_found", "is_archived", "not_in_channel")
-
-log = logging.getLogger(__name__)
+_MOST_MET = 10_000
 
 
 class SlackBot:
@@ -118,13 +117,12 @@ class SlackBot:
         late = has_picture(whole) and not await self._pictures.ready(told.file)
         payload = without_pictures(whole) if late else dict(whole)
         payload["metadata"] = self._metadata(notification, state)
+        # until it is told whole: a reload does not wait for ever, and may cancel this
+        attempt.unseen = True
         try:
             answer = await self._send("chat.postMessage", payload, notification, channel, posts=True)
         except NotifyError as error:
             attempt.unseen = _may_have_come(error)
-            raise
-        except asyncio.CancelledError:  # a reload does not wait for ever
-            attempt.unseen = True
             raise
         self._lookup.learn(channel, str(answer.get("channel", "")))
         told = replace(told, channel=str(answer.get("channel") or channel), ts=str(answer.get("ts", "")))

@@ -12,7 +12,7 @@ from alerting.notify.base import common_pairs
 from alerting.slack.ids import group_id
 from app.alert import Alert
 from app.errors import WatchhouseError
-from app.labels import Labels
+from app.labels import Labels, Matcher, MatchOp
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ class Group:
     alerts: tuple[Alert, ...]
     """Those that fire, silenced ones among them."""
     silenced: bool = False
+    matchers: tuple[Matcher, ...] = ()
+    """What its alerts match, and those of other groups do not."""
 
     @property
     def id(self) -> str:
@@ -110,8 +112,8 @@ class World(Protocol):
     async def acknowledge(self, group: Group, by: Person) -> int:
         """Notes that somebody looks after a group's alerts; gives how many were not looked after before."""
 
-    async def silence(self, matchers: Labels, length: timedelta, by: Person, comment: str) -> datetime:
-        """Silences alerts that have these labels; gives until when."""
+    async def silence(self, matchers: Sequence[Matcher], length: timedelta, by: Person, comment: str) -> datetime:
+        """Silences alerts that match all of these; gives until when."""
 
     async def slos(self) -> list[SloView]:
         """Every SLO."""
@@ -156,15 +158,18 @@ def find_group(world: World, name: str) -> Group | None:
     return next((group for group in world.groups() if group.id == name), None)
 
 
-def silence_labels(group: Group) -> Labels:
-    """What a silence of a group asks for: the labels the group is made by, and the alerts' name where they share it.
+def silence_matchers(group: Group) -> tuple[Matcher, ...]:
+    """What a silence of a group asks for: what makes an alert one of this group, and the alerts' name where they share
+    it.
 
-    So it holds for alerts that join later. Without either, every label the alerts share; "()" where they share none.
+    So it holds for alerts that join later, and for no group of another team. Where that takes any alert, every label
+    the alerts share, too; "()" where they share none.
     """
-    common = common_pairs([alert.labels for alert in group.alerts])
-    labels = dict(group.labels)
-    labels |= {name: value for name, value in common if name == "alertname"}
-    return tuple(sorted(labels.items())) or common
+    common = [Matcher(name, MatchOp.EQUAL, value) for name, value in common_pairs([a.labels for a in group.alerts])]
+    found = [*group.matchers, *(one for one in common if one.name == "alertname")]
+    if all(one.matches("") for one in found):
+        found += common
+    return tuple(dict.fromkeys(found)) if not all(one.matches("") for one in found) else ()
 
 
 async def acknowledge(world: World, rights: Rights, group: Group, person: Person, *, by_command: bool = False) -> str:
@@ -187,9 +192,9 @@ async def silence(
 ) -> datetime:
     """Silences a group for a length of `LENGTHS`; gives until when. Raises NotAllowed or WatchhouseError."""
     rights.check(person, by_command=by_command)
-    labels = silence_labels(group)
-    if not labels:
+    matchers = silence_matchers(group)
+    if not matchers:
         raise NotAllowed("These alerts have no label in common: silence them one by one.")
-    until = await world.silence(labels, LENGTHS[length], person, comment or "from Slack")
+    until = await world.silence(matchers, LENGTHS[length], person, comment or "from Slack")
     log.info("%s silenced %s for %s", person.audited, group.key, length)
     return until

@@ -161,7 +161,7 @@ class SlackInbound:
         person = Person(form["user_id"], form.get("user_name", ""))
         if self._commands is None:
             return Response(200, _only_you("Commands are switched off here (slack.commands)."))
-        log.info("%s asked: %s", person.audited, form.get("text", "")[:200])
+        log.info("%s asked: %s", person.audited, _on_one_line(form.get("text", "")))
         work = self._start(self._commands.answer(form.get("text", ""), person))
         done, _ = await asyncio.wait([work], timeout=ANSWER_AT_ONCE_S)
         if done:
@@ -182,7 +182,7 @@ class SlackInbound:
             return Response(200)
         person = Person(str(event["user"]), "")
         text = str(event.get("text", "")).partition(">")[2]
-        log.info("%s asked: %s", person.audited, text.strip()[:200])
+        log.info("%s asked: %s", person.audited, _on_one_line(text))
         thread = str(event.get("thread_ts") or event["ts"])
         self._start(self._say(str(event["channel"]), thread, self._commands.answer(text, person)))
         return Response(200)
@@ -243,6 +243,11 @@ class SlackInbound:
 
 def _form(body: bytes) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(body.decode(), keep_blank_values=True).items()}
+
+
+def _on_one_line(text: str) -> str:
+    # a line break would begin a line of the log that nobody wrote
+    return " ".join(mrkdwn.clean(text).split())[:200]
 
 
 def _only_you(text: str, **more: Any) -> dict[str, Any]:

@@ -10,6 +10,10 @@ from urllib.parse import quote, urlsplit
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 LONGEST_URL = 2500
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Signs that turn the direction of what comes after them, to the end of a line that is not all theirs."""
+_CALLS = re.compile(r"(?<![\w.+-])@(?=\w)")
+"""`@here` in plain text: Slack takes some for mentions (https://docs.slack.dev/reference/block-kit, `verbatim`)."""
 _MARKED_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 _MARKED_LINK = re.compile(r"<([^|>]+)\|([^>]*)>")
 
@@ -20,10 +24,10 @@ def units(text: str) -> int:
 
 
 def clean(text: str) -> str:
-    """The text without control characters and lone surrogates, and without space around it."""
+    """The text without control characters, lone surrogates and turns of direction, and without space around it."""
     kept = (
         char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else " "
-        for char in text.replace("\r\n", "\n")
+        for char in _TURNS.sub("", text).replace("\r\n", "\n")
     )
     return "".join(kept).strip()
 
@@ -34,8 +38,8 @@ def fit(text: str, limit: int) -> str:
 
 
 def escaped(text: str, limit: int) -> str:
-    """As `fit`, with Slack's three control characters escaped and counted as what they become."""
-    return _cut(clean(text), limit, _ENTITIES)
+    """As `fit`, with Slack's three control characters escaped and counted as what they become; it calls nobody."""
+    return _cut(_CALLS.sub("@\u2060", clean(text)), limit, _ENTITIES)
 
 
 def bold(text: str, limit: int) -> str:

@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 
 FIND_OUT_S = 3.0
 """A page does not wait longer than this for its chart and what stands out."""
+DRAWN_FOR_S = 60.0
 _AFTER_START = timedelta(minutes=15)
 _MOST_SLOS = 2
+_MOST_DRAWN = 100
 _USUAL_WINDOW_MS = 3_600_000
 T = TypeVar("T")
 
@@ -71,6 +73,7 @@ class SlackRoom:
         self._pacer = pacer
         self._pacers: dict[str, Pacer] = {}
         self._maker: ChartMaker | None = None
+        self._drawn: dict[tuple[str, int], tuple[float, asyncio.Future[bytes | None]]] = {}
 
     def pacer(self, workspace: str) -> Pacer:
         """The turns of a workspace's channels, which all receivers that write to it share."""
@@ -118,7 +121,20 @@ class SlackRoom:
             self._maker = None
 
     async def chart(self, slo: str, length_ms: int) -> bytes | None:
-        """A chart as PNG; None when nothing is known of the SLO. Raises WatchhouseError."""
+        """A chart as PNG, a minute old at most; None when nothing is known of the SLO. Raises WatchhouseError."""
+        drawn = self._drawn.get((slo, length_ms))
+        if drawn is None or self.clock() - drawn[0] > DRAWN_FOR_S:
+            # whoever has seen a message has its URL: many who ask cost one drawing
+            drawn = self._drawn[slo, length_ms] = self.clock(), asyncio.ensure_future(self._charted(slo, length_ms))
+            for old in list(self._drawn)[:-_MOST_DRAWN]:
+                del self._drawn[old]
+        try:
+            return await asyncio.shield(drawn[1])
+        except WatchhouseError:
+            self._drawn.pop((slo, length_ms), None)
+            raise
+
+    async def _charted(self, slo: str, length_ms: int) -> bytes | None:
         burn_down = await self.slos.burn_down(slo, length_ms) if self.slos else None
         return await self._draw(burn_down) if burn_down else None
 

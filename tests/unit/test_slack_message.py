@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from alerting.notify.rendering import Renderer
 from alerting.receivers import SlackConfig
 from alerting.slack.chart import alt_text, draw
 from alerting.slack.extras import NOTHING, BurnDown, Extras, Grafana, Look, Offender, Picture
-from alerting.slack.message import BLUE, GREEN, GREY, MAX_LINES, ORANGE, RED
+from alerting.slack.message import BLUE, GREEN, GREY, MAX_LINES, ORANGE, RED, rich_message
 from alerting.slack.mrkdwn import code, escaped, link, units
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import GroupState
@@ -28,6 +29,7 @@ from alerting.templates.alertmanager import AlertTemplates
 from app.alert import Alert
 from app.labels import Labels, labels_from
 from tests.alert_world import START, alert
+from tests.slack import scenes
 from tests.slack_standin import check_payload, render_plain
 
 FACTS: dict[str, object] = {
@@ -404,3 +406,14 @@ def test_an_alert_of_our_own_rules_shows_its_value_and_why_it_was_told() -> None
     assert "Watchhouse (http://watchhouse.example/api/v1/alerts/explain?fingerprint=" in shown
     assert "/graph?" not in shown
     assert "up+%3D%3D+0" in shown
+
+
+def test_no_alert_calls_anybody_or_turns_a_line_around() -> None:
+    """`@here` in a label stays a word, and a sign for right to left does not reach the words of others."""
+    hostile = "@here @channel (@everyone) a@b.example \u202ednuf.sdnes\u2066"
+    alert = replace(scenes.crash("x", 3), annotations=labels_from({"summary": hostile, "description": f"{hostile}!"}))
+    for alerts in ((alert,), (alert, scenes.disk())):
+        shown = orjson.dumps(rich_message(scenes.told(*alerts), scenes.LOOK, group="g")).decode()
+        assert not re.search(r"@(here|channel|everyone)", shown)
+        assert "a@b.example" in shown
+        assert not re.search("[\u202a-\u202e\u2066-\u2069]", shown)

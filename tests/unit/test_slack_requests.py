@@ -18,16 +18,19 @@ from typer.testing import CliRunner
 
 from alerting.slack.chart_urls import SignedCharts, reachable_by_slack
 from alerting.slack.commands import Commands
-from alerting.slack.desk import Group, LogAnswer, LogLine, Person, Rights, SloView, Status, silence_labels
+from alerting.slack.desk import Group, LogAnswer, LogLine, Person, Rights, SloView, Status, silence_matchers
+from alerting.slack.extras import BurnDown, Offender
 from alerting.slack.inbound import SlackInbound
 from alerting.slack.room import SlackRoom
 from alerting.slack.verify import CameBefore, NotFromSlack, Verifier
 from app.alert import Alert
-from app.api.slack.world import selector_of
+from app.api.slack.world import SlackWorld, selector_of
 from app.cli import app
 from app.config import Slack
-from app.labels import Labels, labels_from
-from tests.alert_world import START, alert
+from app.errors import StoreUnavailable
+from app.labels import Matcher, MatchOp, labels_from
+from tests.alert_world import START, HandClock, MemoryStore, alert, manager_of
+from tests.slack import scenes
 from tests.slack_standin import check_payload
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -130,7 +133,7 @@ class Desk:
         self.done.append(("ack", group.key, by.audited))
         return 2
 
-    async def silence(self, matchers: Labels, length: timedelta, by: Person, comment: str) -> datetime:
+    async def silence(self, matchers: Sequence[Matcher], length: timedelta, by: Person, comment: str) -> datetime:
         self.done.append(("silence", matchers, length, by.audited, comment))
         return START + length
 
@@ -209,7 +212,7 @@ async def test_what_a_press_does(secret_file: Path) -> None:
     asked.room.followed.add("team")
     await asked.press("watchhouse_silence_1d", f"1d {asked.desk.groups()[0].id}")
     who = "kim (Slack U0KIM)"
-    name = (("alertname", "Crash"),)
+    name = equal(alertname="Crash")
     assert asked.desk.done == [
         ("ack", "{}:{}", who),
         ("silence", name, timedelta(hours=4), who, "from Slack"),
@@ -299,13 +302,45 @@ async def test_commands_that_act(secret_file: Path) -> None:
     assert asked.desk.done[0][-1] == "it is <known>"
 
 
+def equal(**labels: str) -> tuple[Matcher, ...]:
+    """Matchers for these values."""
+    return tuple(Matcher(name, MatchOp.EQUAL, value) for name, value in labels.items())
+
+
 def test_what_a_silence_of_a_group_is_about() -> None:
-    """Its labels and the alerts' name, so that what joins is silenced; else what they share; else nothing at all."""
+    """What makes the group and the alerts' name, so that what joins is silenced; else what they share; else nothing."""
     crash = (alert("Crash", pod="a", team="x"), alert("Crash", pod="b", team="x"))
     other = (*crash, alert("Other", pod="a", team="x"))
-    assert silence_labels(Group("k", "r", (("team", "x"),), crash)) == (("alertname", "Crash"), ("team", "x"))
-    assert silence_labels(Group("k", "r", (), other)) == (("team", "x"),)
-    assert silence_labels(Group("k", "r", (), (*other, alert("Else")))) == ()
+    by_team, anything = equal(team="x"), (Matcher("pod", MatchOp.NOT_EQUAL, "z"), *equal(zone=""))
+    assert silence_matchers(Group("k", "r", (), crash, False, by_team)) == equal(team="x", alertname="Crash")
+    assert silence_matchers(Group("k", "r", (), other, False, anything)) == (*anything, *by_team)
+    assert silence_matchers(Group("k", "r", (), (*other, alert("Else")), False, anything)) == ()
+
+
+async def test_a_silence_is_for_its_group_and_no_other() -> None:
+    """One team silences its alert and hears nothing; another team still does, and so does who has no team."""
+    text = """
+route:
+  receiver: all
+  group_by: [namespace]
+  routes:
+    - {receiver: a, matchers: [team="a"]}
+    - {receiver: b, matchers: [team="b"]}
+receivers: [{name: all}, {name: a}, {name: b}]
+"""
+    clock = HandClock()
+    manager = manager_of(text, MemoryStore(), clock, {})
+    await manager.start()
+    mine, joined = alert("Slow", team="a"), alert("Slow", team="a", pod="2")
+    others = [alert("Slow", team="b"), alert("Slow"), alert("Slow", team="a", namespace="n"), alert("Other", team="a")]
+    await manager.put_alerts([mine, joined, *others[:3]])
+    world = SlackWorld(lambda: manager, None, None, None, None)  # type: ignore[arg-type]  # only the manager is asked
+    group = next(group for group in world.groups() if mine in group.alerts)
+    await world.silence(silence_matchers(group), timedelta(hours=1), KIM, "")
+    await manager.put_alerts(others[3:])
+    quiet = [bool(manager.status_of(one).suppressed) for one in (mine, joined, *others)]
+    await manager.stop()
+    assert quiet == [True, True, False, False, False, False]
 
 
 def test_whose_logs_are_shown() -> None:
@@ -369,3 +404,42 @@ def test_a_signature_of_a_chart_s_url_that_is_not_ascii_is_a_wrong_one() -> None
     """It is refused as any other, and is no error of ours."""
     charts = SignedCharts("https://watchhouse.example.com", b"secret")
     assert charts.check("a", "1", "9999999999", "é") is None
+
+
+async def test_what_is_asked_is_one_line_of_the_log(secret_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody writes a line of his own into the log of who did what."""
+    asked = Asked(secret_file)
+    event = {"type": "app_mention", "user": "U0EVE", "channel": "C1", "ts": "1.0", "text": "<@U0BOT> ping\nkim did it"}
+    mention = orjson.dumps({"type": "event_callback", "event_id": "Ev1", "event": event})
+    command = urlencode({"user_id": "U0EVE", "text": "ping\r\nkim did it"}).encode()
+    with caplog.at_level("INFO"):
+        await asked.inbound.events(signed(mention), mention)
+        await asked.inbound.command(signed(command), command)
+        await asked.inbound.stop()
+    assert [record.getMessage() for record in caplog.records] == ["Slack U0EVE asked: ping kim did it"] * 2
+
+
+async def test_many_who_fetch_a_chart_cost_one_drawing() -> None:
+    """A URL is known to whoever sees the message: for a minute there is one picture; what failed is tried again."""
+    now_s, asked = 0.0, []
+
+    class Slos:
+        async def offenders(self, slo: str, window_ms: int) -> list[Offender]:
+            return []
+
+        async def burn_down(self, slo: str, length_ms: int) -> BurnDown | None:
+            asked.append(slo)
+            await asyncio.sleep(0)
+            if len(asked) == 1:
+                raise StoreUnavailable("the store is away")
+            return scenes.burn_down()
+
+    shared = SlackRoom(slos=Slos(), clock=lambda: now_s)
+    with pytest.raises(StoreUnavailable):
+        await shared.chart("a", 1)
+    pictures = await asyncio.gather(*(shared.chart("a", 1) for _ in range(20)))
+    assert len(set(pictures)) == 1
+    now_s = 61
+    await shared.chart("a", 1)
+    shared.close()
+    assert len(asked) == 3

@@ -15,7 +15,7 @@ from app.api.health import Health
 from app.api.health import Status as Worst
 from app.api.slack.slos import SlackSlos
 from app.errors import BadQuery
-from app.labels import Labels, Matcher, MatchOp
+from app.labels import Labels, Matcher
 from app.query.logql.engine import LogQLEngine
 from app.query.logql.result import LogResult
 
@@ -54,7 +54,7 @@ class SlackWorld:
             alerts = tuple(known.alert for known in view.alerts if not known.alert.resolved_at(now))
             if alerts:
                 silenced = all(manager.status_of(alert).suppressed for alert in alerts)
-                found.append(Group(view.key, view.receiver, view.labels, alerts, silenced))
+                found.append(Group(view.key, view.receiver, view.labels, alerts, silenced, view.matchers))
         return found
 
     async def acknowledge(self, group: Group, by: Person) -> int:
@@ -62,13 +62,13 @@ class SlackWorld:
         fingerprints = [alert.fingerprint for alert in group.alerts]
         return len(await self._manager().acknowledge(fingerprints=fingerprints, by=by.shown, who=by.audited))
 
-    async def silence(self, matchers: Labels, length: timedelta, by: Person, comment: str) -> datetime:
+    async def silence(self, matchers: Sequence[Matcher], length: timedelta, by: Person, comment: str) -> datetime:
         """As `World.silence`."""
         manager = self._manager()
         now = manager.clock.now()
         wanted = Silence(
             id="",
-            matchers=tuple(Matcher(name, MatchOp.EQUAL, value) for name, value in matchers),
+            matchers=tuple(matchers),
             starts_at=now,
             ends_at=now + length,
             updated_at=now,
