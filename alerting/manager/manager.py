@@ -127,6 +127,7 @@ class AlertManager:
         self._ends = KeptAlerts()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._next_forget = self.started_at + _FORGET_EVERY
@@ -207,23 +208,26 @@ class AlertManager:
         for notifier in (n for many in self._notifiers.values() for n in many):
             await notifier.close()
 
-    async def _end_flushes(self) -> None:
-        if self._flushes:
-            await asyncio.wait(self._flushes, timeout=STOP_GRACE_S)
-        for task in list(self._flushes):
+    async def _end_flushes(self, *others: asyncio.Task[None]) -> None:
+        tasks = {*self._flushes, *others}
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_GRACE_S)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._flushes, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def reload(self, config: AlertmanagerConfig, notifiers: Mapping[str, Sequence[Notifier]]) -> None:
         """Takes up another configuration. Messages on their way get a moment; groups begin anew, and what receivers
         were told stands, so that nothing is told twice.
         """
-        old = self._notifiers
-        await self._end_flushes()
-        now = self.clock.now()
-        self._use(config, notifiers)
-        for known in self._table:
-            self._groups.insert(known.alert, now)
+        async with self._reloading:  # what falls due meanwhile waits for the new configuration
+            self._editing.pause()
+            await self._end_flushes(*self._editing.tasks())
+            old, now = self._notifiers, self.clock.now()
+            self._use(config, notifiers)
+            for known in self._table:
+                self._groups.insert(known.alert, now)
+        self._editing.wake()
         self._wake.set()
         for notifier in (n for many in old.values() for n in many):
             await notifier.close()
@@ -366,6 +370,8 @@ class AlertManager:
                 await self._turn(now)
                 next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
                 next_turn = min(next_turn, self._next_write or next_turn)
+                if self._reloading.locked():  # what is due waits for its end, which wakes this
+                    next_turn = self._next_forget
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
                 log.exception("a turn of the alert dispatcher failed")
@@ -382,7 +388,7 @@ class AlertManager:
         self._turned_at = now
 
     async def _turn(self, now: datetime) -> None:
-        for group in self._groups.due(now):
+        for group in () if self._reloading.locked() else self._groups.due(now):
             self._begin_flush(group, now)
         if self._next_write is not None and now >= self._next_write:
             self._next_write = None
