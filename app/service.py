@@ -89,6 +89,7 @@ class Service:
         self._steps: list[tuple[str, Close]] = []
         self._ready = False
         self._running = Running()
+        self._reloading = asyncio.Lock()
         self.http_port = 0
 
     async def start(self) -> None:
@@ -125,21 +126,22 @@ class Service:
         Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners and store are taken up
         at the next start.
         """
-        well = False
-        try:
-            loaded = await asyncio.to_thread(self._reread)
-            # made before anything changes: what may still be refused comes first
-            notifiers = await asyncio.to_thread(
-                build_notifiers, loaded.alertmanager, external_url=self._external_url, slack=self.slack.room
-            )
-            await self.scrapes.reload(self._with_itself(loaded.scrape))
-            await self.alerts.reload(loaded.alertmanager, notifiers)
-            await self.slos.reload(loaded.slos.specs)
-            await self.rules.reload(loaded.rules.groups)
-            self._loaded, well = loaded, True
-            self._warn_of_alerting()
-        finally:
-            self._running.reread(well)
+        async with self._reloading:
+            well = False
+            try:
+                loaded = await asyncio.to_thread(self._reread)
+                # made before anything changes: what may still be refused comes first
+                notifiers = await asyncio.to_thread(
+                    build_notifiers, loaded.alertmanager, external_url=self._external_url, slack=self.slack.room
+                )
+                await self.scrapes.reload(self._with_itself(loaded.scrape))
+                await self.alerts.reload(loaded.alertmanager, notifiers)
+                await self.slos.reload(loaded.slos.specs)
+                await self.rules.reload(loaded.rules.groups)
+                self._loaded, well = loaded, True
+                self._warn_of_alerting()
+            finally:
+                self._running.reread(well)
         log.info("configuration reloaded")
 
     async def _started(self, name: str, part: Any) -> None:

@@ -368,10 +368,9 @@ class AlertManager:
             try:
                 self._heed_clock(now)
                 await self._turn(now)
-                next_turn = min(self._groups.next_due() or self._next_forget, self._next_forget)
+                next_due = None if self._reloading.locked() else self._groups.next_due()
+                next_turn = min(next_due or self._next_forget, self._next_forget)
                 next_turn = min(next_turn, self._next_write or next_turn)
-                if self._reloading.locked():  # what is due waits for its end, which wakes this
-                    next_turn = self._next_forget
             except Exception:
                 # nothing here is expected to fail, and alerts must go out all the same
                 log.exception("a turn of the alert dispatcher failed")
@@ -388,6 +387,7 @@ class AlertManager:
         self._turned_at = now
 
     async def _turn(self, now: datetime) -> None:
+        # what is due while a reload waits for messages on their way is told by the new configuration
         for group in () if self._reloading.locked() else self._groups.due(now):
             self._begin_flush(group, now)
         if self._next_write is not None and now >= self._next_write:

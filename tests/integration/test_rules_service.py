@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -48,7 +49,7 @@ def test_a_service_evaluates_and_reloads(tmp_path: Path) -> None:
 
         def alerts() -> dict[str, bool]:
             found = httpx.get(f"{service.url}/api/v2/alerts").json()
-            return {alert["labels"]["alertname"]: alert["endsAt"] > "9000" for alert in found}
+            return {alert["labels"]["alertname"]: alert["endsAt"] > datetime.now(UTC).isoformat() for alert in found}
 
         waited(lambda: alerts() == {"First": True})
         shipped = httpx.get(f"{service.url}/api/v1/rules", params={"file[]": "builtin/node.yml"}).json()

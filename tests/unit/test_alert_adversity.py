@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from alerting.manager import state
+from alerting.manager import manager, state
+from alerting.manager.stages import AT_ONCE, SendStage
 from alerting.manager.state import StateWriter
 from alerting.notify.base import Notification, NotifyError
 from app.errors import Overloaded, StoreUnavailable
 from app.telemetry import ALERT_MAYBE_DOUBLED
-from tests.alert_world import START, AlertWorld, MemoryStore, Recorder, alert
+from tests.alert_world import START, AlertWorld, HandClock, MemoryStore, Recorder, alert, config_of
 
 CONFIG = """
 route: {receiver: team, group_by: [alertname], group_wait: 10s, group_interval: 1m, repeat_interval: 4h}
@@ -145,3 +148,54 @@ async def test_a_document_that_is_no_json_spoils_no_other() -> None:
     await writer.write("alert", {"c": {}})
     assert sorted(store.documents["alert"]) == ["b", "c"]
     writer.close()
+
+
+async def test_a_message_that_got_no_turn_in_time_is_made_anew() -> None:
+    """Behind others to a slow receiver until its group is due again: nothing is sent of what held long ago."""
+    world = AlertWorld(CONFIG)
+    claims = world.manager._claims
+    stage = SendStage(world.team, world.clock, asyncio.Event(), claims, "team/slack/0")
+    now = world.clock.now()
+    notification = Notification("g", (), "team", (alert("A"),), now, 0, now + timedelta(minutes=1))
+    for _ in range(AT_ONCE):
+        await stage._slots.acquire()
+    sending = asyncio.ensure_future(stage(notification))
+    await asyncio.sleep(0)
+    world.clock.pass_by(60)
+    stage._slots.release()
+    with pytest.raises(NotifyError, match="all the time of the group's turn"):
+        await sending
+    assert not world.team.attempts
+
+
+class Held(Recorder):
+    """A receiver that takes messages and does not answer."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock)
+        self.begun: list[str] = []
+
+    async def notify(self, notification: Notification) -> Mapping[str, str] | None:
+        self.begun += [a.name for a in notification.firing]
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_nothing_is_begun_while_a_reload_waits_for_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes meanwhile is told by the new configuration, and not begun, cut off, and told twice."""
+    monkeypatch.setattr(manager, "STOP_GRACE_S", 0.2)
+    world = AlertWorld(CONFIG)
+    before, after = Held(world.clock), Recorder(world.clock)
+    world.team = before
+    world.manager = world._new()
+    async with world:
+        await world.manager.put_alerts([alert("A", -60)])
+        while before.begun != ["A"]:
+            await asyncio.sleep(0.001)
+        reload = asyncio.ensure_future(world.manager.reload(config_of(CONFIG), {"team": [after]}))
+        await asyncio.sleep(0.02)
+        await world.manager.put_alerts([alert("B", -60)])
+        await reload
+        await world.clock.settle(world.manager)
+        assert before.begun == ["A"]
+        assert sorted(firing[0] for _, firing, _ in after.told) == ["A", "B"]
