@@ -40,14 +40,19 @@ class Editing:
         self._delivery: Delivery | None = None
         self._edits: asyncio.Task[None] | None = None
         self._dirty = False
+        self._paused = False
         self._again_at: datetime | None = None
         silences.subscribe(self.wake)
         acknowledgements.subscribe(self.wake)
         recurring.subscribe(self.wake)
 
     def use(self, groups: GroupTable, delivery: Delivery) -> None:
-        """Takes up the groups and ways of a configuration."""
-        self._groups, self._delivery = groups, delivery
+        """Takes up the groups and ways of a configuration; ends a pause."""
+        self._groups, self._delivery, self._paused = groups, delivery, False
+
+    def pause(self) -> None:
+        """Begins no more edits before another configuration is taken up."""
+        self._paused = True
 
     def wake(self) -> None:
         """Something changed."""
@@ -85,7 +90,7 @@ class Editing:
 
     def _begin(self) -> None:
         # a receiver that answers slowly must not hold up the silences
-        if not self._dirty or self.tasks():
+        if self._paused or not self._dirty or self.tasks():
             return
         self._dirty, self._again_at = False, None
         self._edits = asyncio.create_task(self._edit_all(), name="alert edits")

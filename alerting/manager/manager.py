@@ -127,11 +127,11 @@ class AlertManager:
         self._ends = KeptAlerts()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._next_forget = self.started_at + _FORGET_EVERY
         self._turned_at = self.started_at
-        self._reloading = False
         self._next_write: datetime | None = None
         self._notifiers: dict[str, list[Notifier]] = {}
         self._editing = Editing(self.clock, self._stopping, self.silences, self.recurring, self.acknowledgements)
@@ -208,28 +208,26 @@ class AlertManager:
         for notifier in (n for many in self._notifiers.values() for n in many):
             await notifier.close()
 
-    async def _end_flushes(self) -> None:
-        if self._flushes:
-            await asyncio.wait(self._flushes, timeout=STOP_GRACE_S)
-        for task in list(self._flushes):
+    async def _end_flushes(self, *others: asyncio.Task[None]) -> None:
+        tasks = {*self._flushes, *others}
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_GRACE_S)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._flushes, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def reload(self, config: AlertmanagerConfig, notifiers: Mapping[str, Sequence[Notifier]]) -> None:
         """Takes up another configuration. Messages on their way get a moment; groups begin anew, and what receivers
         were told stands, so that nothing is told twice.
         """
-        old = self._notifiers
-        self._reloading = True
-        try:
-            await self._end_flushes()
-        finally:
-            self._reloading = False
-            self._wake.set()
-        now = self.clock.now()
-        self._use(config, notifiers)
-        for known in self._table:
-            self._groups.insert(known.alert, now)
+        async with self._reloading:  # what falls due meanwhile waits for the new configuration
+            self._editing.pause()
+            await self._end_flushes(*self._editing.tasks())
+            old, now = self._notifiers, self.clock.now()
+            self._use(config, notifiers)
+            for known in self._table:
+                self._groups.insert(known.alert, now)
+        self._editing.wake()
         self._wake.set()
         for notifier in (n for many in old.values() for n in many):
             await notifier.close()
@@ -370,7 +368,7 @@ class AlertManager:
             try:
                 self._heed_clock(now)
                 await self._turn(now)
-                next_due = None if self._reloading else self._groups.next_due()
+                next_due = None if self._reloading.locked() else self._groups.next_due()
                 next_turn = min(next_due or self._next_forget, self._next_forget)
                 next_turn = min(next_turn, self._next_write or next_turn)
             except Exception:
@@ -390,7 +388,7 @@ class AlertManager:
 
     async def _turn(self, now: datetime) -> None:
         # what is due while a reload waits for messages on their way is told by the new configuration
-        for group in () if self._reloading else self._groups.due(now):
+        for group in () if self._reloading.locked() else self._groups.due(now):
             self._begin_flush(group, now)
         if self._next_write is not None and now >= self._next_write:
             self._next_write = None
