@@ -19,7 +19,7 @@ from alerting.manager.editing import Editing
 from alerting.manager.groups import AlertGroup, GroupTable
 from alerting.manager.inhibit import Inhibitor
 from alerting.manager.journal import Journal
-from alerting.manager.kept import KeptAlerts, with_grace
+from alerting.manager.known import MAX_ALERTS, KnownAlerts
 from alerting.manager.nflog import NotificationLog
 from alerting.manager.peers import PEER_TIMEOUT_S, Peers
 from alerting.manager.recurring import RecurringSilences
@@ -35,26 +35,21 @@ from alerting.manager.state import (
     SENDING,
     SILENCE,
     WRITE_GAP_S,
-    Document,
     DocumentStore,
     StateWriter,
-    decode_alert,
-    encode_alert,
 )
 from alerting.manager.suppress import AlertStatus, Suppressor
-from alerting.manager.table import AlertTable, KnownAlert
+from alerting.manager.table import KnownAlert
 from alerting.notify.base import Acknowledgement, Notifier, NotifyError
 from alerting.notify.rendering import Renderer
 from alerting.template_files import load_templates
 from app.alert import Alert
-from app.errors import NotFound, Overloaded, StoreError
+from app.errors import NotFound, StoreError
 from app.labels import Matcher
 from app.telemetry import ALERT_GROUPS, ALERT_STATE_FAILURES, ALERTS, SILENCES
 
 log = logging.getLogger(__name__)
 
-MAX_ALERTS = 100_000
-"""Alerts known at once; past it new ones are refused."""
 STOP_GRACE_S = 4.0
 """How long `stop` waits for messages that are on their way."""
 _FORGET_EVERY = timedelta(hours=1)
@@ -112,7 +107,6 @@ class AlertManager:
         self.external_url = external_url
         self.clock: Clock = clock or SystemClock()
         self.started_at = self.clock.now()
-        self._max_alerts = max_alerts
         sharing = sharing or Sharing()
         writer = self._writer = StateWriter(state, write_gap_s)
         self.audit = Audit(writer, self.clock)
@@ -123,10 +117,9 @@ class AlertManager:
         self.journal = Journal(writer, self.peers.id if sharing.shared else "")
         self.nflog = NotificationLog(writer)
         self._claims = Claims(writer, self.peers, self.clock)
-        self._table = AlertTable()
-        self._ends = KeptAlerts()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
+        self._known = KnownAlerts(writer, self.nflog, self.acknowledgements, self.clock, max_alerts, self._wake.set)
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._flushes: set[asyncio.Task[None]] = set()
@@ -141,7 +134,8 @@ class AlertManager:
         self.config = config
         self._renderer: Renderer | None = None
         self._groups = GroupTable(build_routes(config.route))
-        inhibitor = Inhibitor(config.inhibit_rules, self._table)
+        self._known.use(self._groups, self.clock.now())
+        inhibitor = Inhibitor(config.inhibit_rules, self._known.table)
         intervals = {i.name: i.time_intervals for i in (*config.mute_time_intervals, *config.time_intervals)}
         self.suppressor = Suppressor(inhibitor, self.silences, intervals)
         self._notifiers = {name: list(many) for name, many in notifiers.items()}
@@ -163,17 +157,7 @@ class AlertManager:
         await self.recurring.turn(now)
         await self.acknowledgements.load()
         await self.journal.load(now)
-        for fingerprint, document in (await self._writer.read(ALERT)).items():
-            try:
-                alert = decode_alert(document)
-            except (KeyError, TypeError, ValueError):
-                log.error("the kept alert %s cannot be read and is left out", fingerprint)
-                continue
-            if alert.fingerprint != fingerprint:  # kept by a version that counted otherwise
-                with contextlib.suppress(StoreError):
-                    await self._keep({fingerprint: None, alert.fingerprint: document})
-            self._ends.kept(alert, document)
-            self._groups.insert(self._table.put(with_grace(alert, document, now), now), now)
+        await self._known.load(now)
         self._follow()
         tasks = [(self._dispatch(), "alert dispatcher"), (self._editing.run(self._tell_edited), "alert editing")]
         if self.peers.shared:
@@ -182,7 +166,7 @@ class AlertManager:
 
     def _follow(self) -> None:
         for kind, take_over in (
-            (ALERT, self._take_over),
+            (ALERT, self._known.take_over),
             (NOTIFICATION, self.nflog.take_over),
             (SENDING, self._claims.take_over),
             (SILENCE, self.silences.take_over),
@@ -223,10 +207,8 @@ class AlertManager:
         async with self._reloading:  # what falls due meanwhile waits for the new configuration
             self._editing.pause()
             await self._end_flushes(*self._editing.tasks())
-            old, now = self._notifiers, self.clock.now()
+            old = self._notifiers
             self._use(config, notifiers)
-            for known in self._table:
-                self._groups.insert(known.alert, now)
         self._editing.wake()
         self._wake.set()
         for notifier in (n for many in old.values() for n in many):
@@ -239,60 +221,22 @@ class AlertManager:
         taken. Raises StoreError when the state could not be kept: it is taken all the same, told to receivers, and
         written with the next change.
         """
-        now = self.clock.now()
-        news = [a for a in alerts if a.fingerprint in self._table or not self._over_unheard(a, now)]
-        new = dict.fromkeys(a.fingerprint for a in news if a.fingerprint not in self._table)
-        changes: dict[str, Document | None] = dict.fromkeys(self._make_room(len(new), now))
-        refused = set(list(new)[max(0, self._max_alerts - len(self._table)) :])
-        changed: dict[str, Alert] = {}
-        for alert in news:
-            if alert.fingerprint in refused:
-                continue
-            kept = self._table.put(alert, now)
-            self._groups.insert(kept, now)
-            if self._ends.is_news(kept, now):
-                changed[kept.fingerprint] = kept
-        self._wake.set()
-        await self._keep(changes | {fingerprint: _document(alert, now) for fingerprint, alert in changed.items()})
-        if refused:
-            raise Overloaded(
-                f"{len(refused)} new alerts are refused: at most {self._max_alerts} are known at once",
-                retry_after_s=60.0,
-            )
-
-    def _make_room(self, count: int, now: datetime) -> list[str]:
-        """Forgets alerts that are over and could not be told, when new ones need their room. Gives fingerprints."""
-        most = len(self._table) + count - self._max_alerts
-        if most <= 0:
-            return []
-        over = sorted((k.alert for k in self._table if k.alert.resolved_at(now)), key=lambda a: a.ends_at or now)[:most]
-        for alert in over:
-            self._groups.remove(alert)
-            self._table.remove(alert.fingerprint)
-            self._ends.forget(alert.fingerprint)
-        gone = [alert.fingerprint for alert in over]
-        self.acknowledgements.end(gone)
-        if gone:
-            log.error("the end of %d alerts could not be told in time: new ones need their room", len(gone))
-        return gone
-
-    def _over_unheard(self, alert: Alert, now: datetime) -> bool:
-        return alert.resolved_at(now) and not self.nflog.told_firing(alert.fingerprint)
+        await self._known.put(alerts)
 
     def alerts(self) -> list[KnownAlert]:
         """Every known alert, resolved ones that are still to be told among them."""
-        return list(self._table)
+        return list(self._known.table)
 
     def alert(self, fingerprint: str) -> KnownAlert | None:
         """The known alert of a fingerprint."""
-        return self._table.get(fingerprint)
+        return self._known.table.get(fingerprint)
 
     def groups(self) -> list[GroupView]:
         """Every group with its alerts, in Alertmanager's order."""
         now, found = self.clock.now(), []
         for group in self._groups.all():
             alerts = group.snapshot()
-            known = tuple(k for k in (self._table.get(a.fingerprint) for a in alerts) if k is not None)
+            known = tuple(k for k in (self._known.table.get(a.fingerprint) for a in alerts) if k is not None)
             muted = self.suppressor.muted_by(group.route, now)
             acknowledged = self.acknowledgements.of(alerts)
             route_labels = self._route_labels(group, alerts, now)
@@ -347,7 +291,7 @@ class AlertManager:
         Raises NotFound when there is no such alert, StoreError when it cannot be kept.
         """
         now = self.clock.now()
-        found = [k.alert for k in map(self._table.get, fingerprints) if k is not None]
+        found = [k.alert for k in map(self._known.table.get, fingerprints) if k is not None]
         found += [a for g in self._groups.all() if g.key == group_key for a in g.snapshot()]
         firing = {a.fingerprint: a for a in found if not a.resolved_at(now)}
         if not firing:
@@ -395,7 +339,7 @@ class AlertManager:
             self._writer.begin()
         elif self._next_write is None and self._writer.waiting:
             self._next_write = now + _WRITE_LATER
-        ALERTS.set(len(self._table))
+        ALERTS.set(len(self._known.table))
         ALERT_GROUPS.set(len(self._groups))
         if now >= self._next_forget:
             self._next_forget = now + _FORGET_EVERY
@@ -417,7 +361,7 @@ class AlertManager:
             async with group.lock:
                 told = group.snapshot()
                 if told and await self._delivery.deliver(group, told, now, deadline):
-                    await self._forget_told(group, told, now)
+                    await self._known.forget_told(group.end_flush(told, now), now)
         except Exception:
             log.exception("notifying %s about %s failed", group.route.receiver, group.key)
         finally:
@@ -433,27 +377,6 @@ class AlertManager:
         for state in ("active", "pending", "expired"):
             SILENCES.labels(state).set(states.count(state))
 
-    async def _forget_told(self, group: AlertGroup, told: tuple[Alert, ...], now: datetime) -> None:
-        gone = []
-        for fingerprint in group.end_flush(told, now):
-            known = self._table.get(fingerprint)
-            if known and known.alert.resolved_at(now) and not self._groups.holds(known.alert):
-                self._table.remove(fingerprint)
-                self._ends.forget(fingerprint)
-                gone.append(fingerprint)
-        if gone:
-            self.acknowledgements.end(gone)
-            with contextlib.suppress(StoreError):  # counted; tried again with the next change
-                await self._keep(dict.fromkeys(gone))
-
-    async def _keep(self, documents: Mapping[str, Document | None]) -> None:
-        try:
-            if documents:
-                await self._writer.write(ALERT, documents)
-        except StoreError:
-            ALERT_STATE_FAILURES.inc()
-            raise
-
     async def _forget(self, now: datetime) -> None:
         self.journal.forget(now)
         try:
@@ -463,33 +386,3 @@ class AlertManager:
         except StoreError as error:
             ALERT_STATE_FAILURES.inc()
             log.error("the state of alerts could not be written: %s", error)
-
-    def _take_over(self, fingerprint: str, document: Document | None) -> None:
-        """An alert as another instance was told of it; None: it told its end and forgot it."""
-        now, known = self.clock.now(), self._table.get(fingerprint)
-        if document is None:
-            if known is None or not known.foreign or known.alert.resolved_at(now):
-                return
-            # nobody else will say that it is over
-            alert = _ended(known.alert, now)
-            self._groups.insert(self._table.put(alert, now, updated_at=now), now)
-        else:
-            try:
-                alert, updated_at = decode_alert(document), datetime.fromisoformat(document["updated_at"])
-            except (KeyError, TypeError, ValueError):
-                log.error("the alert %s of another instance cannot be read and is left out", fingerprint)
-                return
-            if known is not None and known.updated_at >= updated_at:
-                return
-            if known is None and self._over_unheard(alert, now):
-                return
-            self._groups.insert(self._table.put(alert, now, updated_at=updated_at), now)
-        self._wake.set()
-
-
-def _document(alert: Alert, now: datetime) -> Document:
-    return {**encode_alert(alert), "updated_at": now.isoformat()}
-
-
-def _ended(alert: Alert, now: datetime) -> Alert:
-    return Alert(alert.labels, alert.starts_at, now, alert.annotations, alert.generator_url, alert.facts)

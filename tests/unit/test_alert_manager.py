@@ -339,7 +339,7 @@ async def test_a_store_that_is_away_delays_no_message(world: World) -> None:
 async def test_too_many_alerts_are_refused(world: World) -> None:
     """Past the bound new alerts are refused, all of the call, and the message names the bound."""
     manager = world.manager
-    manager._max_alerts = 2
+    manager._known._max_alerts = 2
     await world.put(alert("A", slo="x"), alert("B", slo="x"))
     with pytest.raises(Overloaded, match="at most 2"):
         await manager.put_alerts([alert("A", slo="x"), alert("C", slo="x")])
