@@ -111,7 +111,7 @@ class HttpSender:
                 timeout=self._timeout_s,
                 follow_redirects=config.follow_redirects,
                 proxy=None if direct else proxy_of(config, url),
-                verify=tls_context(config.tls_config) if config.tls_config else True,
+                verify=tls_context(config.tls_config),
                 headers={"User-Agent": USER_AGENT},
                 # only what the file says: a proxy of the environment would see the credential in the URL
                 trust_env=config.proxy_from_environment,

@@ -6,6 +6,8 @@ import ssl
 import tempfile
 from pathlib import Path
 
+import certifi
+
 from alerting.httpconfig import TlsConfig
 from alerting.notify.base import NotifyError
 
@@ -18,12 +20,18 @@ _VERSIONS = {
 
 
 def tls_context(config: TlsConfig | None) -> ssl.SSLContext:
-    """What a connection trusts and shows. Raises NotifyError without a word of a key or a certificate."""
+    """What a connection trusts and shows; without a CA of its own the machine's, as programs in Go do.
+
+    Raises NotifyError without a word of a key or a certificate.
+    """
     config = config or TlsConfig()
     try:
         context = ssl.create_default_context(
             cafile=str(config.ca_file) if config.ca_file else None, cadata=config.ca or None
         )
+        paths = ssl.get_default_verify_paths()
+        if not (config.ca_file or config.ca or paths.cafile or paths.capath):
+            context.load_verify_locations(certifi.where())  # a small image may have none
         _show_certificate(context, config)
         if config.min_version:
             context.minimum_version = _VERSIONS[config.min_version]

@@ -108,6 +108,20 @@ async def test_certificates_that_do_not_do(
     await bad.close()
 
 
+async def test_the_machine_is_trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without tls_config the machine's own authorities count, such as a company's."""
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    service = await Service().start(context)
+    trusting = sender()
+    await trusting.post_json(service.url, b"{}")
+    assert len(service.requests) == 1
+    await trusting.close()
+    await service.stop()
+
+
 async def test_no_verification(authority: trustme.CA) -> None:
     """insecure_skip_verify takes any certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
