@@ -127,7 +127,6 @@ class Service:
         at the next start.
         """
         async with self._reloading:
-            well = False
             try:
                 loaded = await asyncio.to_thread(self._reread)
                 # made before anything changes: what may still be refused comes first
@@ -138,10 +137,12 @@ class Service:
                 await self.alerts.reload(loaded.alertmanager, notifiers)
                 await self.slos.reload(loaded.slos.specs)
                 await self.rules.reload(loaded.rules.groups)
-                self._loaded, well = loaded, True
-                self._warn_of_alerting()
-            finally:
-                self._running.reread(well)
+            except BaseException as error:
+                self._running.not_taken_up(str(error) or type(error).__name__)
+                raise
+            self._loaded = loaded
+            self._running.taken_up()
+            self._warn_of_alerting()
         log.info("configuration reloaded")
 
     async def _started(self, name: str, part: Any) -> None:
@@ -321,7 +322,7 @@ class Service:
         return scrape + own
 
     def _checks(self, pool: Pool) -> list[Health]:
-        return [*_health(pool), *self.slack.health()]
+        return [*_health(pool), self._running.health(), *self.slack.health()]
 
     def _probes(self, pool: Pool) -> Probes:
         return Probes(
