@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from app.config import ENV_PREFIX, Config
 from app.errors import ConfigError, Problem
-from app.yamlfile import Document, load_documents, problems_of
+from app.yamlfile import Document, dotted, load_documents, problems_of
 
 
 def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
@@ -41,6 +42,29 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
 def dump_config(config: Config) -> str:
     """The configuration in force as YAML; it names files that hold secrets, and holds none itself."""
     return yaml.safe_dump(_masked(config.model_dump(mode="json")), sort_keys=False)
+
+
+def after_reload(old: Config, new: Config) -> Config:
+    """What is in force when a process that runs on `old` has read `new`: of most keys still the old values."""
+    windows_and_files = {"files": new.slo.files, "windows": new.slo.windows}
+    return old.model_copy(
+        update={
+            "scrape": new.scrape,
+            "rules": new.rules,
+            "slo": old.slo.model_copy(update=windows_and_files),
+            "alerting": old.alerting.model_copy(update={"config": new.alerting.config}),
+        }
+    )
+
+
+def changed_keys(old: BaseModel, new: BaseModel, *above: str) -> Iterator[str]:
+    """The keys that differ, as a person writes them; of a section that is there in one only, its own."""
+    for name in type(new).model_fields:
+        was, now = getattr(old, name), getattr(new, name)
+        if isinstance(was, BaseModel) and isinstance(now, BaseModel):
+            yield from changed_keys(was, now, *above, name)
+        elif was != now:
+            yield dotted((*above, name))
 
 
 def _masked(data: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.integration.service import ServiceProcess
 
@@ -146,3 +147,37 @@ def test_a_reload_that_fails_is_seen_until_one_works(service: ServiceProcess) ->
     health, metrics = configured(service)
     assert (health, metrics["successful"]) == (green, 1)
     assert metrics["success_timestamp_seconds"] > began
+
+
+def test_a_reload_says_what_waits_for_a_restart(service: ServiceProcess) -> None:
+    """Targets and rules are taken up and shown, other keys are named in the log and shown as they are in force."""
+    before = service.config.read_text()
+    old = yaml.safe_load(get(service, "status/config")["yaml"])
+    new = yaml.safe_load(before)
+    new |= {
+        "data_dir": str(service.folder / "elsewhere"),
+        "rules": {"builtin_off": ["NodeDown"]},
+        "scrape": {"scrape_configs": JOBS[1:]},
+        "alerting": {"external_url": "https://watch.example"},
+    }
+    new["receivers"]["otlp"] = {"grpc_listen": None}
+    said = service.log.stat().st_size
+    service.config.write_text(yaml.safe_dump(new))
+    try:
+        for _ in range(2):
+            answer = httpx.post(f"{service.url}/-/reload", timeout=30)
+            assert (answer.status_code, answer.text) == (200, "")
+        waiting = "changed, and taken up at the next start: data_dir, receivers.otlp, alerting.external_url\n"
+        assert service.log.read_text()[said:].count(waiting) == 2
+        shown = yaml.safe_load(get(service, "status/config")["yaml"])
+        assert [job["job_name"] for job in shown["scrape"]["scrape_configs"]] == ["dropped"]
+        assert shown["rules"]["builtin_off"] == ["NodeDown"]
+        assert shown == old | {"scrape": shown["scrape"], "rules": shown["rules"]}
+        assert get(service, "scrape_pools") == {"scrapePools": ["dropped", "watchhouse"]}
+        assert get(service, "status/flags")["web.external-url"] == ""
+    finally:
+        service.config.write_text(before)
+    said = service.log.stat().st_size
+    assert httpx.post(f"{service.url}/-/reload", timeout=30).status_code == 200
+    assert "next start" not in service.log.read_text()[said:]
+    assert yaml.safe_load(get(service, "status/config")["yaml"]) == old

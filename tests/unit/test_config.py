@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from app.config import Config, read_secret, resolve_files
-from app.configfile import dump_config, load_config
+from app.configfile import after_reload, changed_keys, dump_config, load_config
 from app.errors import ConfigError
 from app.files import check_file
 
@@ -197,3 +197,33 @@ def test_every_configuration_we_ship_is_right() -> None:
     folder = Path(__file__).parents[2] / "deploy" / "compose"
     for name in ("prometheus.yml", "alertmanager.yml", "slos/example.yml"):
         check_file(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "waiting"),
+    [
+        pytest.param("", [], id="nothing"),
+        pytest.param(
+            "{scrape: {files: [p.yml]}, rules: {interval: 5s, builtin: false}, alerting: {config: a.yml}}",
+            [],
+            id="what_a_reload_takes_up",
+        ),
+        pytest.param(
+            "{slo: {files: [s.yml], windows: pyrra, series: false}, alerting: {silences: {retention: 1h}}}",
+            ["slo.series", "alerting.silences.retention"],
+            id="some_of_a_section",
+        ),
+        pytest.param(
+            "{slack: {charts: 'off', grafana: {url: 'http://g'}}, receivers: {fluent_forward: null}}",
+            ["receivers.fluent_forward", "slack.charts", "slack.grafana"],
+            id="whole_sections",
+        ),
+    ],
+)
+def test_what_a_reload_leaves_for_the_next_start(text: str, waiting: list[str], tmp_path: Path) -> None:
+    """The keys that wait have their old values until then, all others the new ones."""
+    old, new = loaded(tmp_path, ""), loaded(tmp_path, text)
+    in_force = after_reload(old, new)
+    assert list(changed_keys(in_force, new)) == waiting
+    changed = set(changed_keys(old, new))
+    assert set(changed_keys(old, in_force)) == changed - set(waiting)
