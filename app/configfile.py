@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
-from app.config import ENV_PREFIX, Config
+from app.config import ENV_PREFIX, Config, read_secret
 from app.errors import ConfigError, Problem
-from app.yamlfile import Document, dotted, load_documents, problems_of
+from app.yamlfile import Document, KeyPath, dotted, load_documents, problems_of
 
 
 def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
@@ -32,11 +32,40 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
     except SettingsError as error:
         raise ConfigError([*problems, Problem("environment", None, "", str(error))]) from None
     except ValidationError as error:
-        found = [_place(p, merged) for p in problems_of(error, document, Config)]
+        found = [_place(p) for p in problems_of(error, document, Config)]
         raise ConfigError(sorted([*problems, *found], key=lambda p: p.line or 0)) from None
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def check_secrets(config: Config, path: Path | None) -> None:
+    """Reads the files of secrets that this process starts with; `path` is the file the configuration is from.
+
+    Raises ConfigError naming each that cannot be read, with the line and key that name it, never with its content.
+    """
+    document = Document("environment", {}) if path is None else _one_document(path)
+    problems = []
+    for key, file in _secret_files(config):
+        try:
+            read_secret(file)
+        except ConfigError as error:
+            problems += [_place(document.problem(key, f"{file} {wrong.message}")) for wrong in error.problems]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _secret_files(config: Config) -> Iterator[tuple[KeyPath, Path]]:
+    forward = config.receivers.fluent_forward
+    for i, token in enumerate(config.auth.tokens):
+        yield ("auth", "tokens", i, "token_file"), token.token_file
+    if config.store.password_file and config.store.url != "embedded":
+        yield ("store", "password_file"), config.store.password_file
+    if forward and forward.shared_key_file:
+        yield ("receivers", "fluent_forward", "shared_key_file"), forward.shared_key_file
+    for name in ("signing_secret_file", "bot_token_file"):
+        if file := getattr(config.slack, name):
+            yield ("slack", name), file
 
 
 def dump_config(config: Config) -> str:
@@ -77,6 +106,8 @@ def _masked(data: Any) -> Any:
 _SECRET_KEYS = {"password", "credentials", "bearer_token", "client_secret", "key", "http_headers", "params"}
 _PATH_KEYS = {
     "data_dir",
+    "signing_secret_file",
+    "bot_token_file",
     "cert_file",
     "key_file",
     "token_file",
@@ -117,7 +148,7 @@ def _one_document(path: Path) -> Document:
     return documents[0]
 
 
-def _place(problem: Problem, data: dict[str, Any]) -> Problem:
+def _place(problem: Problem) -> Problem:
     """A problem that came from a variable of the environment names the variable instead of a line."""
     variable = ENV_PREFIX + problem.key.upper().replace(".", "__")
     found = next((name for name in os.environ if name.upper() == variable), None)
