@@ -173,7 +173,7 @@ def test_the_configuration_names_files(tmp_path: Path) -> None:
 def test_shipped_rules_can_be_turned_off() -> None:
     """All of them, or each by its name."""
     names = builtin_names()
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 15
     for name in names:
         left = [rule.name for group in builtin_groups(60_000, (name,)) for rule in group.rules]
         assert left == [one for one in names if one != name]
