@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request, user_name
 from app.commands.query import TIME_HELP, seconds_of
-from app.commands.slo.texts import Output, OutputOption, clock
+from app.commands.slo.texts import Output, OutputOption, clock_of
+from app.commands.tables import print_table
 
 MatcherArguments = Annotated[
     list[str] | None, typer.Argument(metavar="[MATCHER]…", help="Like severity=page or 'team=~\"a|b\"'; a name alone.")
@@ -54,23 +52,26 @@ def list_all(
     if output is Output.JSON:
         typer.echo(json.dumps([{**alert, "acknowledgedBy": by.get(alert["fingerprint"])} for alert in found], indent=2))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("ALERT", "SINCE", "STATE", "LABELS", "SUMMARY", "ACKNOWLEDGED BY", "FINGERPRINT"):
-        table.add_column(column, overflow="fold")
-    for alert in sorted(found, key=lambda alert: str(alert["startsAt"])):
-        labels = alert["labels"]
-        rest = " ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
-        cells = [
-            labels.get("alertname", ""),
-            clock(datetime.fromisoformat(alert["startsAt"]).timestamp()),
+    if not found:
+        typer.echo("no alerts")
+        return
+    shared = _shared([alert["labels"] for alert in found])
+    if shared:
+        typer.echo(f"all of them have {_written(shared)}\n")
+    rows = [
+        (
+            alert["labels"].get("alertname", ""),
             _state(alert["status"]),
-            rest,
-            alert["annotations"].get("summary", ""),
-            by.get(alert["fingerprint"], ""),
+            clock_of(alert["startsAt"]),
             alert["fingerprint"],
-        ]
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table if found else "no alerts")
+            by.get(alert["fingerprint"], ""),
+            _written({k: v for k, v in alert["labels"].items() if k != "alertname" and k not in shared}),
+            alert["annotations"].get("summary", ""),
+        )
+        for alert in sorted(found, key=lambda alert: str(alert["startsAt"]))
+    ]
+    columns = ("ALERT", "STATE", "SINCE", "FINGERPRINT", "ACKNOWLEDGED BY", "LABELS", "SUMMARY")
+    print_table(columns, rows, prose=("LABELS", "SUMMARY"))
 
 
 def explain(
@@ -126,6 +127,18 @@ def acknowledge(
 def as_matcher(text: str) -> str:
     """A matcher as the API takes it: a name alone is the alert's name, as amtool has it."""
     return text if any(op in text for op in ("=", "!~")) else f"alertname={text}"
+
+
+def _shared(labels: list[dict[str, str]]) -> dict[str, str]:
+    """What two alerts or more have in common, but their name."""
+    if len(labels) < 2:
+        return {}
+    pairs = set.intersection(*(set(one.items()) for one in labels))
+    return {name: value for name, value in pairs if name != "alertname"}
+
+
+def _written(labels: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def _fingerprint(http: httpx.Client, alert: str) -> str:
