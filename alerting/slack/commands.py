@@ -21,10 +21,10 @@ from alerting.slack.desk import (
     acknowledge,
     silence,
 )
-from alerting.slack.facts import percent, span, times
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import is_page, name_of
 from app.errors import WatchhouseError
+from app.figures import percent, span, times
 
 LINES, MOST_LINES = 15, 50
 _MOST = 15

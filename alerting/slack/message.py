@@ -19,11 +19,12 @@ from alerting.slack.blocks import (
     section,
 )
 from alerting.slack.extras import NOTHING, Extras, Look, explore_link, group_pairs, slo_id, watchhouse_link
-from alerting.slack.facts import slo_facts, span, times
+from alerting.slack.facts import slo_facts
 from alerting.slack.rule_alert import label_codes, many_alerts, one_alert, words_of
 from alerting.slack.slo_alert import slo_blocks, slo_line, slo_numbers, verb
 from alerting.slack.state import GroupState, State, name_of, severity
 from app.alert import Alert
+from app.figures import span, times
 
 MAX_SLOS_IN_FULL = 2
 QUIET_LINKS = {"unfurl_links": False, "unfurl_media": False}

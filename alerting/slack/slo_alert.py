@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from alerting.slack import mrkdwn
 from alerting.slack.blocks import Block, fields, section
 from alerting.slack.extras import Offender
-from alerting.slack.facts import SloFacts, percent, span, times
+from alerting.slack.facts import SloFacts
 from alerting.slack.state import severity
 from app.alert import Alert
+from app.figures import percent, span, times
 
 _MAX_OFFENDERS = 5
 
@@ -101,9 +102,9 @@ def _sentence(alert: Alert, facts: SloFacts, over: bool, named: bool) -> str:
     if not first and facts.cause != "burn":
         first = [f"It {verb(facts, resolved=over)}"]
     lines = [" · ".join(part for part in (kind, *first, objective) if part)]
-    description = dict(alert.annotations).get("description", "") or facts.description
-    if mrkdwn.clean(description):
-        lines.append(mrkdwn.escaped(description, 1000))
+    # not the annotation: its numbers stand below
+    if mrkdwn.clean(facts.description):
+        lines.append(mrkdwn.escaped(facts.description, 1000))
     return "\n".join(line for line in lines if line) or name
 
 

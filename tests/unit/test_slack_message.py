@@ -103,6 +103,13 @@ def test_a_burning_slo_shows_its_numbers() -> None:
     assert payload["attachments"][0]["color"] == RED
 
 
+def test_numbers_of_the_description_are_shown_once() -> None:
+    """The description that is for other receivers has the numbers of the fields: only the spec's own text is shown."""
+    plain = slo_alert(facts=FACTS)
+    told = replace(plain, annotations=labels_from((*plain.annotations, ("description", "Burn rate 15.2× over 1h."))))
+    assert message(told) == message(plain)
+
+
 def test_links_lead_somewhere() -> None:
     """The runbook and Watchhouse are linked, with the ampersand as Slack wants it."""
     text = orjson.dumps(message(slo_alert(facts=FACTS))).decode()
