@@ -106,7 +106,7 @@ def _facts(slo: dict[str, Any]) -> Table:
         ("SLA", f"{slo['sla']:g} %, {percent(slo['sla_left'], 1)} of its budget left" if slo["sla"] else None),
         ("Good", good),
         ("Budget left", budget),
-        ("Used up in", span(slo["exhausted_in"]) if slo["exhausted_in"] is not None else None),
+        _used_up(slo),
         ("Covered", percent(slo["coverage"], 1) + ("" if slo["complete"] else ", history is still being read")),
         ("Counted to", clock(slo["last_interval"])),
         ("Error", Text(slo["error"] or "none")),
@@ -115,6 +115,12 @@ def _facts(slo: dict[str, Any]) -> Table:
         if value is not None:
             facts.add_row(label, value)
     return facts
+
+
+def _used_up(slo: dict[str, Any]) -> tuple[str, str | None]:
+    if slo["budget_left"] is not None and slo["budget_left"] <= 0:
+        return "Used up", "all spent"
+    return "Used up in", span(slo["exhausted_in"]) if slo["exhausted_in"] is not None else None
 
 
 def _components(slo: dict[str, Any]) -> Table:
