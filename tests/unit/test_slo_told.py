@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,7 @@ from app.query.logql.engine import LogQLEngine
 from app.query.promql.engine import PromQLEngine
 from slo.judge import Policy
 from slo.measure import Sums
+from slo.spec import BudgetCondition
 from slo.state import AlertState
 from slo.status import SloStatus, assess, with_alerts
 from slo.view import View
@@ -111,6 +113,46 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Any:
         return " ".join(result.output.split())
 
     return run
+
+
+def fresh(floor: float = 0.5) -> SloStatus:
+    """An SLO three minutes after the first sample, at 07:47, counted each minute: a page and a ticket."""
+    windows = {window: sums([0], [10], 3, window // M) for window in SPEC.windows_ms}
+    known = measured(windows, sums([0], [10], 3, 30 * 24 * 60), at_ms=7 * H + 47 * M)
+    return assess([SPEC], known, Policy(coverage_floor=floor))[0]
+
+
+@pytest.mark.parametrize(
+    ("floor", "page", "ticket"),
+    [
+        (0.5, "5 % of the 1h window is known, 50 % are wanted; decided from 08:14", "decided from 19:44 UTC on"),
+        (
+            0.9,
+            "5 % of the 1h window is known, 90 % are wanted; decided from 08:38",
+            "decided from 1970-01-02 05:20 UTC",
+        ),
+    ],
+)
+def test_a_held_alert_says_how_much_is_known_and_until_when(shown: Any, floor: float, page: str, ticket: str) -> None:
+    """By `slo show` with the window and the time from which it may be decided; `slo list` names what is held."""
+    told = shown(fresh(floor), "show", "x")
+    assert page in told
+    assert ticket in told
+    assert fresh(floor).alerts[0].held == f"{page} UTC on at the earliest"
+    header, _, row = shown(fresh(floor), "list").partition("Error")
+    assert "Held" in header
+    assert "page, ticket" in row
+    assert "page" not in shown(SOUND, "list").partition("Error")[2]
+
+
+def test_a_budget_is_held_by_its_period() -> None:
+    """An alert on budget used waits for the period; one that is held for maintenance has no such figures."""
+    spec = slo(alert(BudgetCondition(Fraction(9, 10))))
+    known = measured({H: sums([0], [10], 3, 60)}, sums([0], [10], 3, 60), at_ms=7 * H)
+    held = assess([spec], known, Policy())[0].alerts[0].held
+    assert held == "5 % of the period is known, 50 % are wanted; decided from 07:27 UTC on at the earliest"
+    out = status(dict.fromkeys(SPEC.windows_ms, sums([0], [0], 0, 0)), HALF)
+    assert out.alerts[0].held.startswith("nothing is expected of a window")
 
 
 def test_show_says_that_a_budget_is_spent(shown: Any) -> None:

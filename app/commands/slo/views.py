@@ -24,7 +24,7 @@ from app.commands.slo.texts import (
     span,
 )
 
-_COLUMNS = ("Objective", "Good", "Budget left", "Burn", "Firing", "Covered", "Error")
+_COLUMNS = ("Objective", "Good", "Budget left", "Burn", "Firing", "Held", "Covered", "Error")
 _PAGE = 1_000
 
 
@@ -62,6 +62,7 @@ def list_slos(
             left(slo["budget_left"]),
             burn(_long_burn(slo)),
             _firing(slo["alerts"]),
+            _held(slo["alerts"]),
             percent(slo["coverage"], 1),
             Text(slo["error"] or ""),
         )
@@ -176,3 +177,8 @@ def _long_burn(slo: dict[str, Any]) -> float | None:
 def _firing(alerts: list[dict[str, Any]]) -> Text:
     found = sorted({a["severity"] for a in alerts if a["firing"]})
     return Text(", ".join(found), style="bold red" if {"page", "critical"} & set(found) else "yellow")
+
+
+def _held(alerts: list[dict[str, Any]]) -> Text:
+    """The severities of alerts that cannot be decided, for one of their conditions; `slo show` says why."""
+    return Text(", ".join(sorted({a["severity"] for a in alerts if a["held"]})), style="yellow")
