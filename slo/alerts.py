@@ -11,10 +11,10 @@ from urllib.parse import quote
 import numpy as np
 
 from app.alert import Alert
-from app.labels import Labels
+from app.labels import Labels, labels_from
 from app.store.state import StateStore
 from slo.judge import Verdict, condition_of
-from slo.notice import alert_annotations, alert_facts, alert_labels
+from slo.notice import alert_annotations, alert_description, alert_facts, alert_labels
 from slo.spec import SloSpec
 from slo.state import INACTIVE, AlertState, advance
 from slo.status import AlertStatus, SloStatus
@@ -38,7 +38,7 @@ class Firing:
     @property
     def key(self) -> str:
         """Its name in the state store."""
-        return f"{self.slo}/{self.alert}/{_alert(self, '').fingerprint}"
+        return f"{self.slo}/{self.alert}/{Alert(self.labels, _time(self.since_ms)).fingerprint}"
 
 
 def observe(old: Firing | None, seen: Firing | None, at_ms: int) -> list[Firing]:
@@ -215,11 +215,14 @@ def _records(slo: str, entries: Mapping[str, _Entry]) -> list[Firing | _Pending]
 
 
 def _alert(alert: Firing, external_url: str) -> Alert:
+    # made of the facts, so that numbers which always change are no change of what is kept
+    said = dict(alert.annotations)
+    said["description"] = alert_description(said.get("description", ""), alert.facts, alert.since_ms, alert.ended_ms)
     return Alert(
         labels=alert.labels,
         starts_at=_time(alert.since_ms),
         ends_at=None if alert.ended_ms is None else _time(alert.ended_ms),
-        annotations=alert.annotations,
+        annotations=labels_from(said),
         generator_url=f"{external_url}/api/v1/slos/{quote(alert.slo)}" if external_url else "",
         facts=alert.facts,
     )

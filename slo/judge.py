@@ -33,8 +33,8 @@ HELD = (
     "nothing is expected of a window: maintenance takes out all of it, or its period has just begun",
     "the history of a window is still being read",
 )
-"""Why a condition is undecided, by number; the higher one is told where several apply."""
-_DECIDED, _COVERAGE, _NOTHING, _HISTORY = range(4)
+"""Why a condition is undecided, by number; the higher one is told where several apply, with figures by `slo.held`."""
+_DECIDED, COVERAGE, _NOTHING, _HISTORY = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _surely(
 def _undecided(sums: Sequence[Sums], unread: Bools, floor: float) -> Ints:
     why = np.zeros(len(unread), np.int64)
     for one in sums:
-        why[one.counted < floor * one.expected] = _COVERAGE
+        why[one.counted < floor * one.expected] = COVERAGE
     for one in sums:
         why[one.expected == 0] = _NOTHING
     why[unread] = _HISTORY

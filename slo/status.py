@@ -20,7 +20,8 @@ from slo.burn import (
     parts_of,
     window_of_today,
 )
-from slo.judge import HELD, Decision, Policy, Verdict, decide, verdict_of
+from slo.held import why_held
+from slo.judge import Decision, Policy, Verdict, decide, verdict_of
 from slo.measure import Floats, Measured, Sums
 from slo.period import Calendar, spans
 from slo.spec import AlertSpec, BurnCondition, Condition, SloSpec
@@ -184,7 +185,10 @@ def assess(specs: Sequence[SloSpec], measured: Measured, policy: Policy) -> list
             sla_left=None if slas is None else float(slas[n]),
             components=_components(spec, measured, n),
             windows=tuple(columns.window(window, n) for window, columns in windows.items()),
-            alerts=tuple(_alert(alert, judged, windows, n) for alert, judged in zip(spec.alerts, alerts, strict=True)),
+            alerts=tuple(
+                _alert(alert, judged, windows, (measured, n, policy.coverage_floor))
+                for alert, judged in zip(spec.alerts, alerts, strict=True)
+            ),
         )
         for n, spec in enumerate(specs)
     ]
@@ -226,13 +230,22 @@ def _judged(spec: SloSpec, alert: AlertSpec, measured: Measured, policy: Policy)
     return verdict_of(alert, decisions, measured), decisions
 
 
-def _alert(alert: AlertSpec, judged: _Judged, windows: Mapping[int, _Columns], n: int) -> AlertStatus:
-    verdict, decisions = judged
+def _alert(
+    alert: AlertSpec, judged: _Judged, windows: Mapping[int, _Columns], at: tuple[Measured, int, float]
+) -> AlertStatus:
+    """At a point of what was measured, with the coverage floor."""
+    (verdict, decisions), (_, n, _) = judged, at
     conditions = tuple(
-        ConditionStatus(condition, _burns(condition, windows, n), bool(decision.fires[n]), HELD[decision.why[n]])
+        ConditionStatus(
+            condition,
+            _burns(condition, windows, n),
+            bool(decision.fires[n]),
+            why_held(int(decision.why[n]), [condition], *at),
+        )
         for condition, decision in zip(alert.conditions, decisions, strict=True)
     )
-    return AlertStatus(alert, conditions, bool(verdict.firing[n]), int(verdict.condition[n]), HELD[verdict.why[n]])
+    held = why_held(int(verdict.why[n]), alert.conditions, *at)
+    return AlertStatus(alert, conditions, bool(verdict.firing[n]), int(verdict.condition[n]), held)
 
 
 def _burns(condition: Condition, windows: Mapping[int, _Columns], n: int) -> tuple[float, ...]:

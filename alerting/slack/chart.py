@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from alerting.slack.extras import BurnDown
-from alerting.slack.facts import percent, span
+from app.figures import percent, span
 
 WIDTH_IN, HEIGHT_IN, DPI = 7.2, 2.4, 125
 _RED, _GREEN, _GREY, _INK = "#d50200", "#2eb67d", "#8a8a8a", "#333333"

@@ -21,10 +21,10 @@ from alerting.slack.desk import (
     acknowledge,
     silence,
 )
-from alerting.slack.facts import percent, span, times
 from alerting.slack.room import SlackRoom
 from alerting.slack.state import is_page, name_of
 from app.errors import WatchhouseError
+from app.figures import percent, span, times
 
 LINES, MOST_LINES = 15, 50
 _MOST = 15
@@ -34,7 +34,7 @@ HELP = """*What I answer*
 `status` – how Watchhouse is
 `slo NAME` – an SLO: burn rates, budget, what stands out
 `alerts` – what fires
-`top` – the SLOs that burn fastest
+`top` – the SLOs that fire, then those that burn fastest
 `logs SELECTOR [n]` – the newest lines, as in `logs {service="shop"} |= "error" 20`"""
 _ACTS = """
 `ack GROUP` – say that you look after it
@@ -142,8 +142,8 @@ class Commands:
         return Answer("\n".join(lines), sections(lines))
 
     async def _top(self, words: list[str], person: Person) -> Answer:
-        slos = sorted(await self._world.slos(), key=lambda s: -s.burn)
-        burning = [slo for slo in slos if slo.burn > 0]
+        slos = sorted(await self._world.slos(), key=lambda s: (not s.pages, not s.firing, -s.burn))
+        burning = [slo for slo in slos if slo.firing or slo.burn > 0]
         if not burning:
             return Answer("✅ No SLO burns its budget.")
         return _slo_list("Burning fastest", burning[:10])
@@ -205,20 +205,23 @@ def _slo_list(title: str, slos: Sequence[SloView]) -> Answer:
 
 
 def _slo_line(slo: SloView) -> str:
-    sign = "🔴" if slo.firing.lower() in ("page", "critical") else "🟠" if slo.firing else "✅"
+    sign = "🔴" if slo.pages else "🟠" if slo.firing or slo.spent else "✅"
     parts = [
         f"{sign} {mrkdwn.bold(slo.id, 150)}",
         f"burns at {times(slo.burn)}",
-        f"budget left {percent(slo.budget_left)}",
+        f"budget spent ({percent(slo.budget_left)} left)" if slo.spent else f"budget left {percent(slo.budget_left)}",
     ]
     return " · ".join(parts)
 
 
 def _slo_text(slo: SloView) -> str:
     lines = [_slo_line(slo), f"objective {slo.objective:.6g} %"]
+    if slo.firing_burns:
+        beside = " and ".join(f"{times(burn)} over {span(window)}" for window, burn in slo.firing_burns)
+        lines.append(f"{mrkdwn.code(slo.firing, 60)} fires: {beside}")
     if slo.burns:
         lines.append("burn rates " + ", ".join(f"{span(window)} {times(burn)}" for window, burn in slo.burns))
-    if slo.exhausted_in_ms is not None:
+    if slo.exhausted_in_ms is not None and not slo.spent:
         lines.append(f"the budget is gone in {span(slo.exhausted_in_ms)} at today's rate")
     if slo.error:
         lines.append(f"it cannot be counted: {mrkdwn.escaped(slo.error, 500)}")

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from alerting.notify.base import common_pairs
 from alerting.slack.ids import group_id
+from alerting.slack.state import PAGES
 from app.alert import Alert
 from app.errors import WatchhouseError
 from app.labels import Labels, Matcher, MatchOp
@@ -71,11 +72,23 @@ class SloView:
     firing: str = ""
     """The severity of what fires, "" for nothing."""
     error: str = ""
+    firing_burns: tuple[tuple[int, float | None], ...] = ()
+    """As `burns`, but longest first: the windows of the condition that fires."""
 
     @property
     def burn(self) -> float:
-        """The burn rate over the shortest window that is known; 0 for none."""
-        return next((burn for _, burn in self.burns if burn is not None), 0.0)
+        """The burn rate over the long window of what fires, else over the shortest that is known; 0 for none."""
+        return next((burn for _, burn in (*self.firing_burns, *self.burns) if burn is not None), 0.0)
+
+    @property
+    def pages(self) -> bool:
+        """Whether what fires is a page."""
+        return self.firing.lower() in PAGES
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left of the budget."""
+        return self.budget_left is not None and self.budget_left <= 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from alerting.slack.blocks import (
     section,
 )
 from alerting.slack.extras import NOTHING, Extras, Look, explore_link, group_pairs, slo_id, watchhouse_link
-from alerting.slack.facts import slo_facts, span, times
+from alerting.slack.facts import slo_facts
 from alerting.slack.rule_alert import label_codes, many_alerts, one_alert, words_of
-from alerting.slack.slo_alert import slo_blocks, slo_line, slo_numbers, verb
+from alerting.slack.slo_alert import slo_blocks, slo_line, slo_numbers, tell_budget, verb
 from alerting.slack.state import GroupState, State, name_of, severity
 from app.alert import Alert
+from app.figures import span, times
 
 MAX_SLOS_IN_FULL = 2
 QUIET_LINKS = {"unfurl_links": False, "unfurl_media": False}
@@ -114,13 +115,14 @@ def fallback(state: GroupState, own: OwnWords | None = None) -> str:
     if own and own.above:
         lines.append(mrkdwn.fit(own.above, 300))
     shown = state.alerts[:6]
-    lines += [mrkdwn.escaped(alert_line(alert, state), 400) for alert in shown]
+    budgets = zip(shown, tell_budget(shown, state.notification.now), strict=True)
+    lines += [mrkdwn.escaped(alert_line(alert, state, budget=budget), 400) for alert, budget in budgets]
     if more := _rest(state, len(shown)):
         lines.append(more)
     return "\n".join(lines)
 
 
-def alert_line(alert: Alert, state: GroupState) -> str:
+def alert_line(alert: Alert, state: GroupState, *, budget: bool = True) -> str:
     """The alert in one line without markup, with the numbers of its blocks."""
     now = state.notification.now
     facts, over = slo_facts(alert), alert.resolved_at(now)
@@ -130,7 +132,7 @@ def alert_line(alert: Alert, state: GroupState) -> str:
     if facts is None and (own := label_codes(alert.labels, hidden=_shared(state))):
         told = " ".join(part for part in (told, _plain(own)) if part)
     if facts:
-        numbers = slo_numbers(facts, now, resolved=over)
+        numbers = slo_numbers(facts, now, resolved=over, budget=budget)
         told = ", ".join(f"{name} {_plain(text)}" for name, text in numbers)
     until = f" until {mrkdwn.utc(alert.ends_at)}" if over and alert.ends_at else ""
     since = f"since {mrkdwn.utc(alert.starts_at)}{until}"
@@ -200,14 +202,15 @@ def _alerts(state: GroupState, extras: Extras) -> list[Block]:
     blocks: list[Block] = []
     names = {name_of(alert) for alert, _ in slos}
     full = len(slos) <= MAX_SLOS_IN_FULL and not rules
+    budgets = tell_budget([alert for alert, _ in slos], now)
     for i, (alert, facts) in enumerate(slos):
         # two alerts of one SLO, a page and a ticket, have the same offenders
         again = slo_id(alert) in {slo_id(other) for other, _ in slos[:i]}
         offenders = () if again else extras.offenders.get(slo_id(alert), ())
         if full and not again:
-            blocks += slo_blocks(alert, facts, offenders, now, named=len(names) > 1)
+            blocks += slo_blocks(alert, facts, offenders, now, named=len(names) > 1, budget=budgets[i])
         else:
-            blocks.append(section(mrkdwn.joined([slo_line(alert, facts, now)], TEXT_LIMIT)))
+            blocks.append(section(mrkdwn.joined([slo_line(alert, facts, now, budget=budgets[i])], TEXT_LIMIT)))
     if len(rules) == 1 and not slos:
         blocks += one_alert(rules[0], now, group_labels)
     elif rules:

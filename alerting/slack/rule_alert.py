@@ -9,9 +9,9 @@ from datetime import datetime
 from alerting.notify.base import common_pairs
 from alerting.slack import mrkdwn
 from alerting.slack.blocks import Block, section, sections
-from alerting.slack.facts import span
 from alerting.slack.state import severity
 from app.alert import Alert
+from app.figures import span
 from app.labels import Labels
 
 _SHOWN_ELSEWHERE = {"alertname", "severity"}

@@ -7,31 +7,54 @@ from datetime import datetime, timedelta
 
 from alerting.slack import mrkdwn
 from alerting.slack.blocks import Block, fields, section
-from alerting.slack.extras import Offender
-from alerting.slack.facts import SloFacts, percent, span, times
-from alerting.slack.state import severity
+from alerting.slack.extras import Offender, slo_id
+from alerting.slack.facts import SloFacts
+from alerting.slack.state import name_of, severity
 from app.alert import Alert
+from app.figures import percent, span, times
 
 _MAX_OFFENDERS = 5
 
 
 def slo_blocks(
-    alert: Alert, facts: SloFacts, offenders: Sequence[Offender], now: datetime, *, named: bool = True
+    alert: Alert,
+    facts: SloFacts,
+    offenders: Sequence[Offender],
+    now: datetime,
+    *,
+    named: bool = True,
+    budget: bool = True,
 ) -> list[Block]:
     """A sentence, the numbers in two columns, and what stands out among the bad events.
 
-    Without `named` the name is not said again, as it stands in the header.
+    Without `named` the name is not said again, as it stands in the header; without `budget` another alert tells it.
     """
     over = alert.resolved_at(now)
     blocks = [section(_sentence(alert, facts, over, named))]
-    if numbers := slo_numbers(facts, now, resolved=over):
+    if numbers := slo_numbers(facts, now, resolved=over, budget=budget):
         blocks.append(fields([f"*{name}*\n{text}" for name, text in numbers]))
     if offenders and not over:
         blocks.append(section(f"*What stands out among the bad events*\n{_offenders(offenders)}"))
     return blocks
 
 
-def slo_line(alert: Alert, facts: SloFacts, now: datetime) -> str:
+def tell_budget(alerts: Sequence[Alert], now: datetime) -> list[bool]:
+    """Which of some alerts tell the budget: of each SLO that with the newest numbers, the first of several such.
+
+    One that is over has those of its end, one that is held those of before.
+    """
+    newest: dict[str, tuple[tuple[bool, bool, float], int]] = {}
+    for i, alert in enumerate(alerts):
+        over = alert.resolved_at(now)
+        age = not over, not alert.facts.get("held"), alert.ends_at.timestamp() if over and alert.ends_at else 0.0
+        name = slo_id(alert) or name_of(alert)
+        if name not in newest or age > newest[name][0]:
+            newest[name] = age, i
+    chosen = {i for _, i in newest.values()}
+    return [i in chosen for i in range(len(alerts))]
+
+
+def slo_line(alert: Alert, facts: SloFacts, now: datetime, *, budget: bool = True) -> str:
     """The alert in one marked-up line, for a group of several."""
     over = alert.resolved_at(now)
     name = mrkdwn.bold(f"{facts.slo} ({facts.service})" if facts.service else facts.slo, 200)
@@ -39,14 +62,15 @@ def slo_line(alert: Alert, facts: SloFacts, now: datetime) -> str:
     told = [f"{name}{kind} {verb(facts, resolved=over)}"]
     if not over and facts.threshold is not None and facts.long_window_ms is not None:
         told.append(f"threshold {times(facts.threshold)} over {span(facts.long_window_ms)}")
-    if facts.budget_left is not None:
-        told.append(f"budget left {percent(facts.budget_left)}")
-    if not over and facts.exhausted_in_ms is not None and (facts.budget_left or 0) > 0:
+    if budget and facts.budget_left is not None:
+        spent = "all spent: " if facts.budget_left <= 0 else ""
+        told.append(f"budget {spent}{percent(facts.budget_left)} left")
+    if budget and not over and facts.exhausted_in_ms is not None and (facts.budget_left or 0) > 0:
         told.append(f"gone in {span(facts.exhausted_in_ms)}")
     return " · ".join(told)
 
 
-def slo_numbers(facts: SloFacts, now: datetime, *, resolved: bool) -> list[tuple[str, str]]:
+def slo_numbers(facts: SloFacts, now: datetime, *, resolved: bool, budget: bool = True) -> list[tuple[str, str]]:
     """Names and marked-up texts of its numbers, the most pressing first."""
     found: list[tuple[str, str]] = []
     if not resolved:
@@ -57,15 +81,21 @@ def slo_numbers(facts: SloFacts, now: datetime, *, resolved: bool) -> list[tuple
                 found.append((f"Burn rate over {span(window_ms)}", _beside(burn, facts.threshold)))
         if facts.cause != "burn" and facts.condition:
             found.append(("Alerts when", mrkdwn.escaped(facts.condition, 200)))
-    found.append(("Budget left", f"{percent(facts.budget_left)}{_amount(facts)}"))
-    if not resolved and facts.budget_left is not None:
-        if facts.budget_left <= 0:
-            found.append(("Gone", "all of it is spent"))
-        elif facts.exhausted_in_ms is not None:
-            found.append(("Gone at this rate" if facts.cause == "burn" else "Gone at today's rate", _gone(facts, now)))
+    if budget:
+        found += _budget(facts, now, resolved)
     if facts.held and not resolved:
         found.append(("Held", mrkdwn.escaped(facts.held, 200)))
     return found
+
+
+def _budget(facts: SloFacts, now: datetime, resolved: bool) -> list[tuple[str, str]]:
+    left = f"{percent(facts.budget_left)}{_amount(facts)}"
+    if facts.budget_left is not None and facts.budget_left <= 0:
+        return [("Budget", f"all spent: {left}")]
+    if resolved or facts.budget_left is None or facts.exhausted_in_ms is None:
+        return [("Budget left", left)]
+    name = "Gone at this rate" if facts.cause == "burn" else "Gone at today's rate"
+    return [("Budget left", left), (name, _gone(facts, now))]
 
 
 def verb(facts: SloFacts, *, resolved: bool) -> str:
@@ -101,9 +131,9 @@ def _sentence(alert: Alert, facts: SloFacts, over: bool, named: bool) -> str:
     if not first and facts.cause != "burn":
         first = [f"It {verb(facts, resolved=over)}"]
     lines = [" · ".join(part for part in (kind, *first, objective) if part)]
-    description = dict(alert.annotations).get("description", "") or facts.description
-    if mrkdwn.clean(description):
-        lines.append(mrkdwn.escaped(description, 1000))
+    # not the annotation: its numbers stand below
+    if mrkdwn.clean(facts.description):
+        lines.append(mrkdwn.escaped(facts.description, 1000))
     return "\n".join(line for line in lines if line) or name
 
 

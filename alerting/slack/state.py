@@ -10,6 +10,8 @@ from alerting.notify.base import Acknowledgement, Notification, SuppressedAlert
 from alerting.slack.facts import slo_facts
 from app.alert import Alert
 
+PAGES = ("page", "critical")
+"""Severities that somebody has to get up for."""
 State = Literal["firing", "acknowledged", "silenced", "resolved"]
 
 
@@ -78,7 +80,7 @@ def severity(alert: Alert) -> str:
 
 def is_page(alert: Alert) -> bool:
     """Whether somebody has to get up for it."""
-    return severity(alert).lower() in ("page", "critical")
+    return severity(alert).lower() in PAGES
 
 
 def name_of(alert: Alert) -> str:

@@ -10,10 +10,10 @@ from typing import Literal, cast, get_args
 
 from alerting.notify.base import common_pairs
 from alerting.slack import mrkdwn
-from alerting.slack.facts import span
 from alerting.slack.rule_alert import label_codes, words_of
 from alerting.slack.state import GroupState, State, is_page, name_of
 from app.alert import Alert
+from app.figures import span
 
 Kind = Literal["joined", "resolved", "over", "silenced", "unsilenced", "acknowledged", "repeated"]
 REPLY_LIMIT = 3500

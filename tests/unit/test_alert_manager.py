@@ -106,6 +106,14 @@ async def test_what_goes_on_is_repeated(world: World) -> None:
     assert [at for at, _, _ in world.team.told] == [30, 30 + 3900, 30 + 2 * 3900]
 
 
+async def test_numbers_in_annotations_are_no_news(world: World) -> None:
+    """An alert whose description changes at each evaluation is told once, and again with repeat_interval only."""
+    for minute in range(60):
+        await world.put(replace(alert("A", slo="x"), annotations=(("description", f"burns at {minute}×"),)))
+        await world.turn(60)
+    assert world.team.told == [(30, ["A"], [])]
+
+
 async def test_a_resolved_alert_is_told_once_and_forgotten(world: World) -> None:
     """The resolution is told at the group's next turn; then nothing of the alert is left."""
     await world.put(alert("A", slo="x"))

@@ -103,6 +103,13 @@ def test_a_burning_slo_shows_its_numbers() -> None:
     assert payload["attachments"][0]["color"] == RED
 
 
+def test_numbers_of_the_description_are_shown_once() -> None:
+    """The description that is for other receivers has the numbers of the fields: only the spec's own text is shown."""
+    plain = slo_alert(facts=FACTS)
+    told = replace(plain, annotations=labels_from((*plain.annotations, ("description", "Burn rate 15.2× over 1h."))))
+    assert message(told) == message(plain)
+
+
 def test_links_lead_somewhere() -> None:
     """The runbook and Watchhouse are linked, with the ampersand as Slack wants it."""
     text = orjson.dumps(message(slo_alert(facts=FACTS))).decode()
@@ -124,8 +131,25 @@ def test_a_resolved_slo_shows_since_when_until_when_and_the_budget() -> None:
 def test_an_overspent_budget_says_so() -> None:
     """A negative budget is shown as it is."""
     shown = render_plain(message(slo_alert(facts=FACTS | {"budget_left": -0.25})))
-    assert "Budget left: -25 %" in shown
-    assert "all of it is spent" in shown
+    assert "Budget: all spent: -25 %" in shown
+    assert "Gone" not in shown
+    assert "Budget all spent: -25 %" in message(slo_alert(facts=FACTS | {"budget_left": -0.25}))["text"]
+
+
+def test_the_budget_of_an_slo_is_told_once() -> None:
+    """A page that is over has the budget of its end: beside a ticket that fires only the ticket's is shown."""
+    page = slo_alert(facts=FACTS, ends_at=START + timedelta(minutes=30))
+    labels = labels_from({**dict(page.labels), "severity": "ticket"})
+    ticket = replace(page, labels=labels, ends_at=None, facts=FACTS | {"budget_left": 0.5, "severity": "ticket"})
+    ended = replace(ticket, ends_at=START + timedelta(minutes=40))
+    held = replace(page, ends_at=None, facts=FACTS | {"held": "history"})
+    other = replace(page, labels=labels_from({**dict(page.labels), "sloth_id": "other"}))
+    for alerts, left in (((page, ticket), "50 %"), ((page, ended), "50 %"), ((held, ticket), "50 %")):
+        payload = message(*alerts)
+        for text in (render_plain(payload), payload["text"]):
+            found = re.findall(r"([\d.]+ %) left|[Bb]udget left:? ([\d.]+ %)", text)
+            assert [one or two for one, two in found] == [left], text
+    assert message(page, other)["text"].count("Budget left 63.1 %") == 2
 
 
 def test_a_budget_that_is_nearly_used_says_how_much_is_left() -> None:
@@ -160,9 +184,10 @@ def test_an_slo_without_data_says_so() -> None:
 
 def test_a_held_alert_says_why_and_one_window_is_shown_once() -> None:
     """What holds an alert is told beside its numbers; a condition of a single window is not told twice."""
-    facts = FACTS | {"held": "less of a window is known than the coverage floor", "short_window_ms": 3_600_000}
+    why = "5 % of the 1h window is known, 50 % are wanted; decided from 08:14 UTC on at the earliest"
+    facts = FACTS | {"held": why, "short_window_ms": 3_600_000}
     shown = render_plain(message(slo_alert(facts=facts)))
-    assert "Held: less of a window is known than the coverage floor" in shown
+    assert f"Held: {why}" in shown
     assert shown.count("Burn rate over 1h") == 1
 
 

@@ -102,7 +102,10 @@ def test_alerts_with_their_conditions() -> None:
     known = measured({H: burns, 5 * M: burns, 6 * H: unread, 30 * M: burns}, burns, known_ms=29 * D)
     found = assess([spec], known, Policy())[0]
     page, gone = found.alerts
-    assert [(c.firing, c.held) for c in page.conditions] == [(True, ""), (False, HELD[1])]
+    assert [(c.firing, c.held) for c in page.conditions] == [
+        (True, ""),
+        (False, "1.67 % of the 6h window is known, 50 % are wanted; decided from 00:03 UTC on at the earliest"),
+    ]
     assert page.conditions[0].burns == pytest.approx((100, 100))
     assert (page.fires, page.held, page.condition) == (True, "", 0)
     assert (gone.fires, gone.held, gone.conditions[0].burns) == (False, HELD[3], ())

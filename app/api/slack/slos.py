@@ -9,6 +9,7 @@ import numpy as np
 
 from alerting.slack.desk import SloView
 from alerting.slack.extras import BurnDown, Offender
+from alerting.slack.state import PAGES
 from app.api.gate import QueryGate
 from app.config import Limits
 from app.errors import BadQuery
@@ -19,8 +20,8 @@ from slo.burn import budget_used, exhausted_in_ms
 from slo.engine import SloEngine
 from slo.offenders import Counts, offenders
 from slo.past import Past, first_needed_ms
-from slo.spec import Query, SloSpec
-from slo.status import SloStatus
+from slo.spec import BurnCondition, Query, SloSpec
+from slo.status import AlertStatus, SloStatus
 
 _POINTS = 180
 QUERY_S = 2.5
@@ -97,8 +98,8 @@ class SlackSlos:
 
 
 def _view(status: SloStatus) -> SloView:
-    firing = [one.alert.severity for one in status.alerts if one.firing]
-    page = next((word for word in firing if word.lower() in ("page", "critical")), "")
+    firing = [one for one in status.alerts if one.firing]
+    first = next((one for one in firing if one.alert.severity.lower() in PAGES), firing[0] if firing else None)
     return SloView(
         status.spec.id,
         status.spec.name,
@@ -107,9 +108,21 @@ def _view(status: SloStatus) -> SloView:
         _finite(status.budget.left),
         status.budget.exhausted_in_ms,
         tuple((one.window_ms, _finite(one.burn)) for one in status.windows),
-        page or (firing[0] or "firing" if firing else ""),
+        (first.alert.severity or "firing") if first else "",
         status.error or "",
+        _firing_burns(first) if first else (),
     )
+
+
+def _firing_burns(one: AlertStatus) -> tuple[tuple[int, float | None], ...]:
+    """The windows of the condition an alert fires for, longest first; none where that is no burn rate, or held."""
+    if not one.fires or one.condition < 0:
+        return ()
+    found = one.conditions[one.condition]
+    if not isinstance(found.condition, BurnCondition):
+        return ()
+    burns = zip(found.condition.windows_ms, found.burns, strict=True)
+    return tuple((window_ms, _finite(burn)) for window_ms, burn in burns)
 
 
 def _gone_in_ms(status: SloStatus) -> int | None:

@@ -24,7 +24,7 @@ from app.commands.slo.texts import (
 )
 from app.commands.tables import print_table
 
-_COLUMNS = ("SLO", "Objective", "Good", "Budget left", "Burn", "Firing", "Covered", "Error")
+_COLUMNS = ("SLO", "Objective", "Good", "Budget left", "Burn", "Firing", "Held", "Covered", "Error")
 _COMPONENTS = ("Component", "Objective", "Weight", "Good")
 _BURNS = ("Window", "Burn rate", "Errors", "Covered")
 _ALERTS = ("Alert", "Severity", "Windows", "Fires above", "Burn rates", "State")
@@ -62,6 +62,7 @@ def list_slos(
             left(slo["budget_left"]),
             burn(_long_burn(slo)),
             _firing(slo["alerts"]),
+            _held(slo["alerts"]),
             percent(slo["coverage"], 1),
             slo["error"] or "",
         )
@@ -107,12 +108,18 @@ def _facts(slo: dict[str, Any]) -> list[tuple[str, str | Text]]:
         ("SLA", f"{slo['sla']:g} %, {percent(slo['sla_left'], 1)} of its budget left" if slo["sla"] else None),
         ("Good", good),
         ("Budget left", budget),
-        ("Used up in", span(slo["exhausted_in"]) if slo["exhausted_in"] is not None else None),
+        _used_up(slo),
         ("Covered", percent(slo["coverage"], 1) + ("" if slo["complete"] else ", history is still being read")),
         ("Counted to", clock(slo["last_interval"])),
         ("Error", slo["error"] or "none"),
     ]
     return [(label, value) for label, value in rows if value is not None]
+
+
+def _used_up(slo: dict[str, Any]) -> tuple[str, str | None]:
+    if slo["budget_left"] is not None and slo["budget_left"] <= 0:
+        return "Used up", "all spent"
+    return "Used up in", span(slo["exhausted_in"]) if slo["exhausted_in"] is not None else None
 
 
 def _components(slo: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -167,3 +174,8 @@ def _long_burn(slo: dict[str, Any]) -> float | None:
 def _firing(alerts: list[dict[str, Any]]) -> Text:
     found = sorted({a["severity"] for a in alerts if a["firing"]})
     return Text(", ".join(found), style="bold red" if {"page", "critical"} & set(found) else "yellow")
+
+
+def _held(alerts: list[dict[str, Any]]) -> Text:
+    """The severities of alerts that cannot be decided, for one of their conditions; `slo show` says why."""
+    return Text(", ".join(sorted({a["severity"] for a in alerts if a["held"]})), style="yellow")
