@@ -18,6 +18,7 @@ from alerting.config_notices import notices
 from alerting.manager.manager import AlertManager, Sharing
 from alerting.manager.silences import Limits
 from alerting.notify.build import build_notifiers
+from alerting.notify.troubles import Troubles
 from alerting.rules.engine import RuleEngine
 from app.api.alerting import alerting_router
 from app.api.alertmanager import alertmanager_router
@@ -89,6 +90,7 @@ class Service:
         self._steps: list[tuple[str, Close]] = []
         self._ready = False
         self._running = Running()
+        self._troubles = Troubles()
         self._reloading = asyncio.Lock()
         self.http_port = 0
 
@@ -170,7 +172,7 @@ class Service:
         gate = QueryGate(limits, pool.end_statements)
         self._steps.append(("queries", _in_thread(gate.close)))
         url = self._external_url
-        self.slack = SlackParts(config, url, SlackSlos(lambda: self.slos, promql, logql, gate, limits))
+        self.slack = SlackParts(config, url, SlackSlos(lambda: self.slos, promql, logql, gate, limits), self._troubles)
         await self._start_alerting(pool, promql, writer, url)
         self._steps.append(("slack", self.slack.stop))
         interface = HttpInterface(pool, config.store.http_writable and config.http.listen.is_loopback, limits)
@@ -240,6 +242,7 @@ class Service:
             external_url=url,
             silence_limits=Limits(timedelta(milliseconds=limits.retention), limits.max_silences, limits.max_bytes),
             sharing=sharing,
+            troubles=self._troubles,
         )
         await self._started("alert manager", self.alerts)
         if self._loaded.slos.specs and any(receiver.slack_configs for receiver in alertmanager.receivers):
@@ -325,7 +328,8 @@ class Service:
         return scrape + own
 
     def _checks(self, pool: Pool) -> list[Health]:
-        return [*_health(pool), self._running.health(), *self.slack.health()]
+        receivers = [Health(f"receiver {name}", "yellow", why) for name, why in self._troubles.found().items()]
+        return [*_health(pool), self._running.health(), *receivers]
 
     def _probes(self, pool: Pool) -> Probes:
         return Probes(

@@ -28,6 +28,7 @@ from alerting.manager.stages import (
 )
 from alerting.manager.suppress import Suppressor
 from alerting.notify.base import Editor, Notification, Notifier, NotifyError
+from alerting.notify.troubles import Troubles
 from app.alert import Alert
 from app.errors import StoreError
 from app.telemetry import ALERT_STATE_FAILURES, ALERT_SUPPRESSED
@@ -49,6 +50,7 @@ class Tools:
     acknowledgements: Acknowledgements
     clock: Clock
     stopping: asyncio.Event
+    troubles: Troubles
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Delivery:
     def __init__(self, notifiers: Mapping[str, Sequence[Notifier]], tools: Tools) -> None:
         self._tools = tools
         self._ways = {name: build_ways(name, many, tools) for name, many in notifiers.items()}
+        tools.troubles.keep({f"{name}/{way.name}" for name, ways in self._ways.items() for way in ways})
 
     def ways(self, receiver: str) -> list[Way]:
         """The ways to a receiver's notifiers."""
@@ -165,8 +168,10 @@ class Delivery:
             log.error("changing the message of %s at %s failed: %s", key, way.name, error)
             if not error.retry:
                 way.refused[key] = shown
+                self._trouble(way, notification, error)
             return not error.retry
         way.refused.pop(key, None)
+        self._works(way, notification)
         try:
             over = {s.alert.fingerprint for s in notification.suppressed if s.alert.resolved_at(notification.now)}
             await self._tools.nflog.remember(key, entry.memory if memory is None else memory, shown, over)
@@ -181,16 +186,25 @@ class Delivery:
             sent = await run_stages(way.stages, notification)
         except NotifyError as error:
             # logged and counted where it failed
+            self._trouble(way, notification, error)
             self._note(notification, way.name, "failed", f"{error.reason}: {error}", started)
             return False
         if sent is None:
             self._note(notification, way.name, "unchanged", "nothing new since the receiver was told last")
             return await self.edit(way, notification)
         if notification.told(send_resolved=way.notifier.send_resolved):
+            self._works(way, notification)
             self._note(notification, way.name, "sent", why or "new_alerts", started)
         else:
             self._note(notification, way.name, "not_sent", "the receiver wants no resolved alerts (send_resolved)")
         return True
+
+    def _trouble(self, way: Way, notification: Notification, error: NotifyError) -> None:
+        if error.reason != "stopped":
+            self._tools.troubles.note(f"{notification.receiver}/{way.name}", f"{error.reason}: {error}")
+
+    def _works(self, way: Way, notification: Notification) -> None:
+        self._tools.troubles.over(f"{notification.receiver}/{way.name}")
 
     def _note(
         self, notification: Notification, way: str, outcome: Outcome, why: str, started: float | None = None

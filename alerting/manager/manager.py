@@ -42,6 +42,7 @@ from alerting.manager.suppress import AlertStatus, Suppressor
 from alerting.manager.table import KnownAlert
 from alerting.notify.base import Acknowledgement, Notifier, NotifyError
 from alerting.notify.rendering import Renderer
+from alerting.notify.troubles import Troubles
 from alerting.template_files import load_templates
 from app.alert import Alert
 from app.errors import NotFound, StoreError
@@ -88,6 +89,7 @@ class AlertManager:
 
     `notifiers` has the notifiers of each receiver by name, as `alerting.notify.build.build_notifiers` makes them;
     the manager closes them. What it knows and what it told is kept in `state` and read at start.
+    `troubles` says which notifiers failed the last time, once nothing is left to try.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class AlertManager:
         silence_limits: Limits | None = None,
         sharing: Sharing | None = None,
         write_gap_s: float = WRITE_GAP_S,
+        troubles: Troubles | None = None,
     ) -> None:
         self.config = config
         self.external_url = external_url
@@ -117,6 +120,7 @@ class AlertManager:
         self.journal = Journal(writer, self.peers.id if sharing.shared else "")
         self.nflog = NotificationLog(writer)
         self._claims = Claims(writer, self.peers, self.clock)
+        self.troubles = troubles or Troubles()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._known = KnownAlerts(writer, self.nflog, self.acknowledgements, self.clock, max_alerts, self._wake.set)
@@ -141,7 +145,7 @@ class AlertManager:
         self._notifiers = {name: list(many) for name, many in notifiers.items()}
         tools = Tools(
             self.nflog, self._claims, self.peers, self.journal, self.suppressor, self.acknowledgements, self.clock,
-            self._stopping,
+            self._stopping, self.troubles,
         )  # fmt: skip
         self._delivery = Delivery(self._notifiers, tools)
         self._editing.use(self._groups, self._delivery)

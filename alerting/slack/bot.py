@@ -70,11 +70,9 @@ class SlackBot:
             told = await self._tell(notification, attempt, pings)
         except NotifyError as error:
             if not error.retry:
-                self._room.troubles[self._key] = str(error)
                 attempts.end(self._key, group_key)
             raise
         attempts.end(self._key, group_key)
-        self._room.troubles.pop(self._key, None)
         return told.memory() if told is not None else None
 
     async def _tell(self, notification: Notification, attempt: Attempt, pings: bool) -> Told | None:

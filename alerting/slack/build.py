@@ -44,7 +44,7 @@ def slack_notifier(
         return read_secret_file(with_token.app_token_file) if with_token.app_token_file is not None else ""
 
     if not (with_token.app_token or with_token.app_token_file or _is_method(address)):
-        return SlackWebhook(key, words, address, sender, room)
+        return SlackWebhook(words, address, sender, room)
     room.followed.add(key.rsplit("/", 2)[0])
     # receivers with one token share the turns of its channels
     shown = _known_by(with_token) or str(slack.http_config or defaults.http_config)

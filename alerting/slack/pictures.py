@@ -32,9 +32,9 @@ class Pictures:
             await self._api.upload(str(place["upload_url"]), png)
             await self._api.call("files.completeUploadExternal", {"files": [{"id": place["file_id"], "title": title}]})
         except (NotifyError, KeyError) as error:
-            self._room.troubles[self._key] = str(error)
+            self._room.troubles.note(self._key, str(error))
             return ""
-        self._room.troubles.pop(self._key, None)
+        self._room.troubles.over(self._key)
         return str(place["file_id"])
 
     async def ready(self, file: str, most_s: float = 0.0) -> bool:

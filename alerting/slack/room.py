@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from alerting.notify.troubles import Troubles
 from alerting.slack.attempts import Attempts
 from alerting.slack.chart import ChartMaker, drawn_length
 from alerting.slack.extras import BurnDown, Look, Offender, Picture, SloSource, slo_id
@@ -48,7 +49,7 @@ class Found:
 
 
 class SlackRoom:
-    """Shared by the notifiers of a process. `troubles` says by receiver what somebody has to mend."""
+    """Shared by the notifiers of a process. `troubles` has what somebody has to mend of charts."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class SlackRoom:
         slos: SloSource | None = None,
         chart_urls: ChartUrls | None = None,
         charts: bool = True,
+        troubles: Troubles | None = None,
         pacer: Callable[[], Pacer] = Pacer,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -66,7 +68,7 @@ class SlackRoom:
         self.charts = charts
         self.clock = clock
         self.started_at = datetime.fromtimestamp(clock(), UTC)
-        self.troubles: dict[str, str] = {}
+        self.troubles = troubles or Troubles()
         self.attempts = Attempts()
         self.followed: set[str] = set()
         """The receivers whose messages are changed in place: what people do is seen there."""

@@ -26,9 +26,8 @@ class SlackWebhook:
 
     integration = "slack"
 
-    def __init__(self, key: str, words: Words, address: SecretAddress, sender: HttpSender, room: SlackRoom) -> None:
+    def __init__(self, words: Words, address: SecretAddress, sender: HttpSender, room: SlackRoom) -> None:
         self.send_resolved = words.config.send_resolved
-        self._key = key
         self._words = words
         self._address = address
         self._sender = sender
@@ -36,13 +35,7 @@ class SlackWebhook:
 
     async def notify(self, notification: Notification) -> Mapping[str, str] | None:
         """Posts one message. Raises NotifyError."""
-        try:
-            await self._notify(notification)
-        except NotifyError as error:
-            if not error.retry:
-                self._room.troubles[self._key] = str(error)
-            raise
-        self._room.troubles.pop(self._key, None)
+        await self._notify(notification)
         return None
 
     async def close(self) -> None:

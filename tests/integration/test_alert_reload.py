@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from aiohttp import web
 
 from tests.integration.service import ServiceProcess
+from tests.ports import free_port
 from tests.receiver_world import Service
 
 BEFORE = """
@@ -77,6 +79,62 @@ async def test_reload(tmp_path: Path) -> None:
             assert request.json["notification_reason"] == "new alerts added"
             names = [alert["labels"]["alertname"] for alert in request.json["alerts"]]
             assert names == ["Late", "Slow"]
+    finally:
+        await asyncio.to_thread(process.stop)
+        await hooks.stop()
+
+
+TWO = """
+route:
+  receiver: ops/a
+  group_wait: 0s
+  group_interval: 1s
+  routes: [{receiver: ops/a, continue: true}, {receiver: away}]
+receivers:
+  - {name: ops/a, webhook_configs: [{url: 'URL/a'}]}
+  - {name: away, webhook_configs: [{url: 'http://127.0.0.1:PORT/SECRET'}]}
+"""
+ONE = """
+route: {receiver: ops/a, group_wait: 0s, group_interval: 1s}
+receivers: [{name: ops/a, webhook_configs: [{url: 'URL/a'}]}]
+"""
+
+
+async def troubled(http: httpx.AsyncClient, *names: str) -> dict[str, str]:
+    """The details of the receivers in health, once exactly these are in it."""
+    async with asyncio.timeout(30):
+        while True:
+            health = (await http.get("/api/v1/status/health")).json()
+            found = {name: one for name, one in health["components"].items() if name.startswith("receiver ")}
+            if set(found) == {f"receiver {name}" for name in names}:
+                assert {one["status"] for one in found.values()} <= {"yellow"}
+                assert health["status"] == ("yellow" if found else "green")
+                return {name.removeprefix("receiver "): one["detail"] for name, one in found.items()}
+            await asyncio.sleep(0.05)
+
+
+async def test_receivers_that_do_not_take_notifications_are_in_health(tmp_path: Path) -> None:
+    """One that answers 403 and one that nobody listens for: each until it works again, or is in the file no more."""
+    hooks = await Service().start()
+    hooks.answer = lambda _: web.Response(status=403)
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(TWO.replace("URL", hooks.url).replace("PORT", str(free_port())))
+    service = ServiceProcess(tmp_path / "service", {"alerting": {"config": str(file)}})
+    process = await asyncio.to_thread(service.start)
+    try:
+        async with httpx.AsyncClient(base_url=process.url) as http:
+            assert await troubled(http) == {}
+            (await http.post("/api/v2/alerts", json=[posted("Slow", "page")])).raise_for_status()
+            told = await troubled(http, "ops/a/webhook/0", "away/webhook/0")
+            assert told["ops/a/webhook/0"].startswith("rejected: ")
+            assert "403" in told["ops/a/webhook/0"]
+            assert told["away/webhook/0"].startswith("unreachable: ")
+            assert "SECRET" not in str(told)
+            hooks.answer = lambda _: web.Response()
+            await troubled(http, "away/webhook/0")
+            file.write_text(ONE.replace("URL", hooks.url))
+            (await http.post("/-/reload")).raise_for_status()
+            assert await troubled(http) == {}
     finally:
         await asyncio.to_thread(process.stop)
         await hooks.stop()

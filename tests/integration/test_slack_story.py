@@ -155,7 +155,7 @@ async def health_once(client: httpx.AsyncClient, *, troubled: bool) -> dict[str,
     async with asyncio.timeout(30):
         while True:
             health: dict[str, Any] = (await client.get("/api/v1/status/health")).json()
-            if any(name.startswith("slack") for name in health["components"]) is troubled:
+            if any(name.startswith("receiver") for name in health["components"]) is troubled:
                 return health
             await asyncio.sleep(0.05)
 
@@ -177,9 +177,9 @@ async def test_what_somebody_has_to_mend_is_shown(slack: SlackStandin, service: 
             mended = await health_once(client, troubled=False)
     said = "Slack says invalid_auth to chat.postMessage: the token is wrong: take the bot token (xoxb-…) of the app"
     assert health["status"] == "yellow"
-    assert health["components"]["slack team/slack/0"] == {"status": "yellow", "detail": said}
+    assert health["components"]["receiver team/slack/0"] == {"status": "yellow", "detail": f"rejected: {said}"}
     assert 'watchhouse_slack_errors_total{error="invalid_auth"}' in metrics
     assert 'watchhouse_alert_notifications_total{integration="slack",result="rejected"}' in metrics
     assert said in why
     assert said in service.log.read_text()
-    assert mended["components"].get("slack team/slack/0") is None
+    assert mended["components"].get("receiver team/slack/0") is None

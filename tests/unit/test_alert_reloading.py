@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from alerting.notify.base import Notification
+from alerting.notify.base import Notification, NotifyError
 from tests.alert_world import HandClock, MemoryStore, Recorder, alert, config_of, manager_of
 
 
@@ -68,3 +68,31 @@ async def test_two_reloads_at_once_leave_no_notifier_open() -> None:
     await asyncio.gather(*(manager.reload(config_of(text), {"team": [one]}) for one in (second, third)))
     await manager.stop()
     assert sorted(closed) == ["1", "2", "3"]
+
+
+async def test_what_does_not_work_is_forgotten_with_its_receiver() -> None:
+    """A failure that nothing is left to try after stands until the next success, or a reload without the receiver."""
+    text = "route: {receiver: a/b, group_wait: 0s, group_interval: 10s}\nreceivers: [{name: a/b}, {name: c}]\n"
+    clock = HandClock()
+    team = Recorder(clock)
+    manager = manager_of(text, MemoryStore(), clock, {"a/b": [team]})
+    await manager.start()
+    team.failures = [NotifyError("HTTP 403", "rejected", retry=False)]
+    await manager.put_alerts([alert("A")])
+    await clock.settle(manager)
+    assert manager.troubles.found() == {"a/b/slack/0": "rejected: HTTP 403"}
+    await clock.turn(manager, 10)
+    assert (len(team.told), manager.troubles.found()) == (1, {})
+
+    team.failures = [NotifyError("HTTP 500", "server_error", retry=True)] * 5
+    await manager.put_alerts([alert("B", 10)])
+    await clock.turn(manager, 14)
+    assert manager.troubles.found() == {}  # it is tried again until the group is due anew
+    await clock.turn(manager, 6)
+    assert manager.troubles.found() == {"a/b/slack/0": "server_error: HTTP 500"}
+    manager.troubles.note("a/b/slack/0 charts", "missing_scope")
+    await manager.reload(config_of(text), {"a/b": [Recorder(clock)]})
+    assert len(manager.troubles.found()) == 2
+    await manager.reload(config_of(text.replace("receiver: a/b", "receiver: c")), {"c": [Recorder(clock)]})
+    assert manager.troubles.found() == {}
+    await manager.stop()

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter
 
 from alerting.manager.manager import AlertManager
+from alerting.notify.troubles import Troubles
 from alerting.slack.chart_urls import SignedCharts, reachable_by_slack
 from alerting.slack.commands import Commands
 from alerting.slack.desk import Rights
@@ -32,7 +33,7 @@ class SlackParts:
     Raises ConfigError when the signing secret cannot be read.
     """
 
-    def __init__(self, config: Config, external_url: str, slos: SlackSlos) -> None:
+    def __init__(self, config: Config, external_url: str, slos: SlackSlos, troubles: Troubles) -> None:
         settings = self._settings = config.slack
         file = settings.signing_secret_file
         # without one, URLs made before a restart are void after it
@@ -46,6 +47,7 @@ class SlackParts:
             slos=slos,
             chart_urls=self._charts,
             charts=settings.charts != "off",
+            troubles=troubles,
         )
         self._inbound: SlackInbound | None = None
         self._speaker: SlackSpeaker | None = None
@@ -66,10 +68,6 @@ class SlackParts:
             verifier = Verifier(settings.signing_secret_file)
             self._inbound = SlackInbound(verifier, world, self._rights, self.room, commands, self._speaker)
         return slack_router(self._inbound, self._charts, self.room)
-
-    def health(self) -> list[Health]:
-        """What somebody has to mend, a component a receiver."""
-        return [Health(f"slack {name}", "yellow", told) for name, told in sorted(self.room.troubles.items())]
 
     async def stop(self) -> None:
         """Ends answers under way and the drawing of charts. Safe to call twice."""
