@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from app.files import check_files
-
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -20,6 +18,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Check configuration, scrape, rule, SLO and Alertmanager files: every mistake with file, line and key."""
+        # here and in other commands: what takes a second to import is imported by those who need it
+        from app.files import check_files
+
         checked = check_files(files or [Path("watchhouse.yaml")])
         for file in checked:
             for problem in file.problems:

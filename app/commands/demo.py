@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from app.commands.http import misuse
-from app.demo.run import run_demo
-from app.demo.screen import Screen
 from app.durations import parse_duration_ms
 
 
@@ -34,4 +32,7 @@ def register(app: typer.Typer) -> None:
             for_s = None if for_ is None else parse_duration_ms(for_) / 1000
         except ValueError as error:
             misuse(f"--for: {error}")
+        from app.demo.run import run_demo
+        from app.demo.screen import Screen
+
         raise typer.Exit(asyncio.run(run_demo(Screen(), for_s, data_dir)))

@@ -13,14 +13,15 @@ import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import uvloop
 
 from app.errors import ConfigError, WatchhouseError
-from app.files import Loaded, load_all
-from app.service import Service, register_process_metrics
+
+if TYPE_CHECKING:
+    from app.files import Loaded
+    from app.service import Service
 
 log = logging.getLogger(__name__)
 DEFAULT_FILE = Path("watchhouse.yaml")
@@ -50,6 +51,10 @@ def register(app: typer.Typer) -> None:
         log_level: Annotated[LogLevel, typer.Option(help="How much to log.")] = LogLevel.INFO,
     ) -> None:
         """Run the service."""
+        import uvloop
+
+        from app.files import load_all
+
         logging.basicConfig(
             level=log_level.value.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
@@ -72,6 +77,8 @@ def register(app: typer.Typer) -> None:
 
 
 async def _run(loaded: Loaded, reread: Callable[[], Loaded]) -> int:
+    from app.service import Service, register_process_metrics
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

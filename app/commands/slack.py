@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from alerting.slack.manifest import manifest
-
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -27,6 +25,8 @@ def register(app: typer.Typer) -> None:
         command: Annotated[str, typer.Option(help="The slash command.")] = "/watchhouse",
     ) -> None:
         """Print the manifest of a Slack app, to be pasted at https://api.slack.com/apps?new_app=1."""
+        from alerting.slack.manifest import manifest
+
         if external_url is not None and not external_url.startswith("https://"):
             typer.echo("Slack sends buttons and commands to https:// addresses only", err=True)
             raise typer.Exit(2)

@@ -7,15 +7,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from alerting.config import AlertmanagerConfig, load_alertmanager, parse_alertmanager
-from alerting.intervals import muted_by
-from alerting.manager.routes import GROUP_BY_ALL, RouteNode, build_routes
 from alerting.matchers import format_matchers
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request
 from app.commands.slo.texts import Output, OutputOption
@@ -23,7 +20,10 @@ from app.commands.tables import print_table, print_tree
 from app.durations import format_duration_ms
 from app.errors import ConfigError
 from app.labels import Labels, labels_from
-from app.yamlfile import read_documents
+
+if TYPE_CHECKING:
+    from alerting.config import AlertmanagerConfig
+    from alerting.manager.routes import RouteNode
 
 LabelArguments = Annotated[
     list[str] | None, typer.Argument(metavar="[LABEL=VALUE]…", help="An alert's labels; without any the tree is shown.")
@@ -46,6 +46,8 @@ def routes(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """The routing tree; with labels, where an alert with them goes, and why it would be quiet there now."""
+    from alerting.manager.routes import build_routes
+
     found = _from_file(config) if config else _from_service(url, token)
     root = build_routes(found.route)
     if not labels:
@@ -68,6 +70,8 @@ def routes(
 
 
 def _from_file(path: Path) -> AlertmanagerConfig:
+    from alerting.config import load_alertmanager
+
     try:
         return load_alertmanager(path)
     except ConfigError as error:
@@ -75,6 +79,9 @@ def _from_file(path: Path) -> AlertmanagerConfig:
 
 
 def _from_service(url: str, token: str | None) -> AlertmanagerConfig:
+    from alerting.config import parse_alertmanager
+    from app.yamlfile import read_documents
+
     with client(url, token) as http:
         text = str(request(http, "GET", "/api/v2/status")["config"]["original"])
     # hidden secrets may be URLs, which are checked
@@ -96,6 +103,8 @@ def _labels(texts: list[str]) -> Labels:
 
 
 def _told(node: RouteNode, labels: Labels, config: AlertmanagerConfig) -> dict[str, Any]:
+    from alerting.intervals import muted_by
+
     now = datetime.now(UTC)
     muted = muted_by(node.mute_time_intervals, node.active_time_intervals, config.intervals(), now)
     return {
@@ -127,6 +136,8 @@ def _print(told: list[dict[str, Any]]) -> None:
 
 
 def _grouped_by(node: RouteNode) -> list[str]:
+    from alerting.manager.routes import GROUP_BY_ALL
+
     return [GROUP_BY_ALL] if node.group_by_all else sorted(node.group_by)
 
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request
 from app.commands.query import TIME_HELP, seconds_of
 from app.commands.slo.drawing import burn_down, timeline
 from app.commands.slo.texts import Output, OutputOption, burn, clock, count, left, percent, span, values_of
+from app.commands.tables import print_table
 
 _MOST_DRAWN = 20
 _TIMEOUT_S = 600.0
@@ -78,20 +78,22 @@ def _print(console: Console, slo: dict[str, Any]) -> None:
         console.print("no alert would have fired\n")
         return
     console.print(timeline(console, rows, slo["start"], slo["end"]))
-    console.print(_alerts(slo["alerts"]))
+    _print_alerts(slo["alerts"])
 
 
-def _alerts(alerts: list[dict[str, Any]]) -> Table:
-    table = Table("Alert", "Severity", "Why", "Peak", "From", "For", "Budget left then", box=None)
+def _print_alerts(alerts: list[dict[str, Any]]) -> None:
+    rows = []
     for one in alerts:
         lasted = None if one["ends_at"] is None else one["ends_at"] - one["starts_at"]
-        table.add_row(
-            Text(one["name"]),
-            Text(one["severity"]),
-            Text(one["condition"]),
-            burn(one["peak_burn"]),
-            clock(one["starts_at"]),
-            "still firing" if lasted is None else span(lasted),
-            left(one["budget_left"]),
+        rows.append(
+            (
+                one["name"],
+                one["severity"],
+                burn(one["peak_burn"]),
+                clock(one["starts_at"]),
+                "still firing" if lasted is None else span(lasted),
+                left(one["budget_left"]),
+                one["condition"],
+            )
         )
-    return table
+    print_table(("Alert", "Severity", "Peak", "From", "For", "Budget left then", "Why"), rows, prose=("Why",))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 import typer
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request
 from app.durations import parse_duration_ms
-from slo.init.render import HOW_TO, render
-from slo.init.survey import Sample, survey
+
+if TYPE_CHECKING:
+    from slo.init.survey import Sample
 
 
 def register(slo: typer.Typer) -> None:
@@ -31,6 +32,9 @@ def init_slos(
     token: TokenOption = None,
 ) -> None:
     """Write a first SLO file from the metrics that are there."""
+    from slo.init.render import HOW_TO, render
+    from slo.init.survey import survey
+
     try:
         since_ms = parse_duration_ms(since)
     except ValueError as error:
