@@ -79,12 +79,13 @@ def draw(burn_down: BurnDown) -> bytes:
 
 def alt_text(burn_down: BurnDown) -> str:
     """What the picture shows, in words: for those who cannot see it."""
-    known = [value for value in burn_down.left if np.isfinite(value)]
+    known = [(at, value) for at, value in zip(burn_down.at, burn_down.left, strict=True) if np.isfinite(value)]
     if not known:
         return f"Error budget of {burn_down.slo}: nothing is known"
-    length = span((burn_down.at[-1] - burn_down.at[0]).total_seconds() * 1000)
+    (first_at, first), (last_at, last) = known[0], known[-1]
+    length = span((last_at - first_at).total_seconds() * 1000)
     gone = f", gone at {_clock(burn_down.gone_at)} at this rate" if burn_down.gone_at else ""
-    return f"Error budget of {burn_down.slo} over {length}: from {percent(known[0])} to {percent(known[-1])} left{gone}"
+    return f"Error budget of {burn_down.slo} over {length}: from {percent(first)} to {percent(last)} left{gone}"
 
 
 def _lines(axes: Any, at: Any, left: Any, burn_down: BurnDown) -> None:

@@ -64,7 +64,8 @@ def value_of(alert: Alert) -> str:
     """The value its rule's expression had, or "" where nobody says."""
     value = alert.facts.get("value")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.6g}"
+        # four digits are enough beside a summary; an exponent is none for a count
+        return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
     return mrkdwn.escaped(dict(alert.annotations).get("value", ""), 60)
 
 
@@ -73,7 +74,7 @@ def label_codes(labels: Labels, *, hidden: set[str]) -> str:
     shown = [pair for pair in labels if pair[0] not in hidden | _SHOWN_ELSEWHERE]
     codes = [mrkdwn.code(f"{name}={value}", 90) for name, value in shown[:_MORE_LABELS]]
     more = len(shown) - len(codes)
-    return " ".join(codes) + (f" and {more} more labels" if more > 0 else "")
+    return " ".join(codes) + (f" and {more} more label{'s' if more > 1 else ''}" if more > 0 else "")
 
 
 def _of_one_name(alerts: list[Alert], now: datetime, *, named: bool) -> list[Block]:

@@ -22,6 +22,7 @@ from alerting.slack.extras import NOTHING, BurnDown, Extras, Grafana, Look, Offe
 from alerting.slack.message import BLUE, GREEN, GREY, MAX_LINES, ORANGE, RED, rich_message
 from alerting.slack.mrkdwn import code, escaped, link, units
 from alerting.slack.room import SlackRoom
+from alerting.slack.rule_alert import label_codes, value_of
 from alerting.slack.state import GroupState
 from alerting.slack.thread import Told, replies
 from alerting.slack.words import Words
@@ -298,6 +299,28 @@ def test_a_chart_is_a_small_picture_with_words() -> None:
     assert "nothing is known" in alt_text(cases["unknown"])
 
 
+def test_the_alternative_text_has_the_length_of_the_data() -> None:
+    """What is not known at the beginning is not counted into how long the chart is."""
+    at = [START + timedelta(minutes=2 * i) for i in range(180)]
+    left = [math.nan] * 166 + [1 - i / 100 for i in range(14)]
+    assert alt_text(BurnDown("x", 99.0, at, left)) == "Error budget of x over 26m: from 100 % to 87 % left"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0811666, "0.08117"), (12345.678, "12346"), (1_234_567, "1234567"), (-2.5, "-2.5"), (0, "0")]
+)
+def test_a_value_has_four_digits(value: float, shown: str) -> None:
+    """More of them say nothing, but those of a count are all there."""
+    assert value_of(replace(alert("Down"), facts={"value": value})) == shown
+
+
+@pytest.mark.parametrize(("count", "rest"), [(6, ""), (7, " and 1 more label"), (8, " and 2 more labels")])
+def test_labels_without_room_are_counted(count: int, rest: str) -> None:
+    """In the singular or the plural."""
+    labels = labels_from({f"l{i}": "x" for i in range(count)})
+    assert label_codes(labels, hidden=set()) == " ".join(f"`l{i}=x`" for i in range(6)) + rest
+
+
 def test_labels_that_differ_are_shown() -> None:
     """In a group, what all alerts share is not repeated."""
     shown = render_plain(message(alert("A", zone="a", job="node"), alert("A", zone="b", job="node")))
@@ -427,7 +450,7 @@ def test_an_alert_of_our_own_rules_shows_its_value_and_why_it_was_told() -> None
     url = "http://watchhouse.example/graph?g0.expr=up+%3D%3D+0&g0.tab=1"
     payload = message(replace(alert("Down", job="x"), generator_url=url, facts={"value": 0.123456789}))
     shown = render_plain(payload)
-    assert "Value 0.123457" in shown
+    assert "Value 0.1235\n" in shown
     assert "Watchhouse (http://watchhouse.example/api/v1/alerts/explain?fingerprint=" in shown
     assert "/graph?" not in shown
     assert "up+%3D%3D+0" in shown
