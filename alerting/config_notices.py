@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def _with_place(document: Document, key: KeyPath, words: str) -> str:
 
 def found_in(config: AlertmanagerConfig) -> Iterator[tuple[KeyPath, str]]:
     """Keys, and what is to be said of each."""
+    yield from _missing(config.global_, ("global",))
     if config.global_.http_config:
         yield from _http(("global", "http_config"), config.global_.http_config)
     for i, receiver in enumerate(config.receivers):
@@ -58,7 +60,9 @@ def found_in(config: AlertmanagerConfig) -> Iterator[tuple[KeyPath, str]]:
                 key: KeyPath = ("receivers", i, kind, j)
                 if kind in unsent:
                     yield key, f"not sent: Watchhouse has no notifier for it (receiver {receiver.name!r})"
-                elif http := getattr(entry, "http_config", None):
+                    continue
+                yield from _missing(entry, key)
+                if http := getattr(entry, "http_config", None):
                     yield from _http((*key, "http_config"), http)
     if config.tracing is not None:
         yield ("tracing",), "not used: Watchhouse's own traces are set in watchhouse.yaml"
@@ -73,6 +77,14 @@ def found_in(config: AlertmanagerConfig) -> Iterator[tuple[KeyPath, str]]:
 def _http(key: KeyPath, config: HttpConfig) -> Iterator[tuple[KeyPath, str]]:
     for name in config.refs():
         yield (*key, *name.split(".")), "not used: there is no secret manager; the request goes without it"
+
+
+def _missing(value: BaseModel, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Files of secrets and certificates that cannot be read now: they are read when something is sent."""
+    for where, file in _leaves(value, key):
+        if isinstance(file, Path) and not os.access(file, os.R_OK):
+            words = "cannot be read" if file.exists() else "is not there"
+            yield where, f"{file} {words}: nothing that needs it can be sent"
 
 
 def _timers(route: Route, key: KeyPath, interval_ms: int, repeat_ms: int) -> Iterator[tuple[KeyPath, str]]:
@@ -111,16 +123,22 @@ def _broken(key: KeyPath, text: str, templates: AlertTemplates) -> Iterator[tupl
 
 def _texts(value: Any, key: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Every text with a template in what is configured, with its key. Secrets are none of them."""
+    for where, text in _leaves(value, key):
+        if isinstance(text, str) and "{{" in text:
+            yield where, text
+
+
+def _leaves(value: Any, key: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
     if isinstance(value, BaseModel):
         for name, info in type(value).model_fields.items():
-            yield from _texts(getattr(value, name), (*key, info.alias or name))
+            yield from _leaves(getattr(value, name), (*key, info.alias or name))
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _texts(item, (*key, str(name)))
+            yield from _leaves(item, (*key, str(name)))
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            yield from _texts(item, (*key, i))
-    elif isinstance(value, str) and "{{" in value:
+            yield from _leaves(item, (*key, i))
+    else:
         yield key, value
 
 

@@ -13,7 +13,7 @@ from alerting.config_notices import check_alertmanager
 from alerting.rules.files import RuleSetup, check_rules, load_rules
 from alerting.template_files import load_templates
 from app.config import Config
-from app.configfile import load_config
+from app.configfile import check_secrets, load_config
 from app.errors import ConfigError, Problem
 from app.yamlfile import load_documents
 from ingest.scrape.config import ScrapeSet, load_scrape_file, scrape_set_from_inline
@@ -47,6 +47,7 @@ def load_all(path: Path | None, overrides: dict[str, Any] | None = None) -> Load
             problems.extend(error.problems)
             return instead
 
+    attempt(lambda: check_secrets(config, path), None)
     slos = attempt(lambda: load_slos(config.slo), SloSetup((), load_windows()))
     nobody = AlertmanagerConfig.model_validate(_NOBODY)
     file = config.alerting.config

@@ -37,7 +37,7 @@ from app.api.rules import loki_rules_router, rules_router
 from app.api.slack import SlackParts, SlackSlos
 from app.api.slo import slo_router
 from app.config import Address, Config
-from app.configfile import dump_config
+from app.configfile import after_reload, changed_keys, dump_config
 from app.errors import StoreError
 from app.files import Loaded
 from app.listen import HttpServer
@@ -121,13 +121,12 @@ class Service:
                 log.exception("stopping %s failed", name)
 
     async def reload(self) -> None:
-        """Reads configuration, scrape targets, SLOs and rules again.
+        """Reads configuration, scrape targets, SLOs, rules and the Alertmanager file again.
 
-        Raises ConfigError and keeps everything as it was when any of them is wrong. Listeners and store are taken up
-        at the next start.
+        Raises ConfigError and keeps everything as it was when any of them is wrong. The other keys that changed are
+        taken up at the next start: the log names them.
         """
         async with self._reloading:
-            well = False
             try:
                 loaded = await asyncio.to_thread(self._reread)
                 # made before anything changes: what may still be refused comes first
@@ -138,10 +137,15 @@ class Service:
                 await self.alerts.reload(loaded.alertmanager, notifiers)
                 await self.slos.reload(loaded.slos.specs)
                 await self.rules.reload(loaded.rules.groups)
-                self._loaded, well = loaded, True
-                self._warn_of_alerting()
-            finally:
-                self._running.reread(well)
+            except BaseException as error:
+                self._running.not_taken_up(str(error) or type(error).__name__)
+                raise
+            self._loaded = loaded
+            self.config = after_reload(self.config, loaded.config)
+            self._running.taken_up()
+            if waiting := list(changed_keys(self.config, loaded.config)):
+                log.warning("changed, and taken up at the next start: %s", ", ".join(waiting))
+            self._warn_of_alerting()
         log.info("configuration reloaded")
 
     async def _started(self, name: str, part: Any) -> None:
@@ -321,7 +325,7 @@ class Service:
         return scrape + own
 
     def _checks(self, pool: Pool) -> list[Health]:
-        return [*_health(pool), *self.slack.health()]
+        return [*_health(pool), self._running.health(), *self.slack.health()]
 
     def _probes(self, pool: Pool) -> Probes:
         return Probes(

@@ -9,6 +9,16 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 
+CONFIG_SUCCESSFUL = Gauge(
+    "watchhouse_config_last_reload_successful",
+    "1 when the configuration was taken up the last time it was read, else 0.",
+    registry=REGISTRY,
+)
+CONFIG_SUCCESS_TIME = Gauge(
+    "watchhouse_config_last_reload_success_timestamp_seconds",
+    "When the configuration was last taken up, at the start or by a reload.",
+    registry=REGISTRY,
+)
 INGEST_ROWS = Counter("watchhouse_ingest_rows", "Rows kept in the store.", ["signal"], registry=REGISTRY)
 INGEST_COMMITS = Counter(
     "watchhouse_ingest_commits", "Group commits by result.", ["signal", "result"], registry=REGISTRY

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from alerting.manager.groups import AlertGroup
@@ -15,7 +15,7 @@ from alerting.manager.silences import NoSuchSilence, shown
 from alerting.matchers import format_matchers
 from app.alert import Alert
 from app.errors import NotFound
-from app.labels import Labels
+from app.labels import Labels, Matcher, MatchOp
 
 _TOLD = {
     "first": "it is the first message of this group",
@@ -48,13 +48,13 @@ def explain(manager: AlertManager, fingerprint: str, at: datetime | None = None)
     known = manager.alert(fingerprint)
     labels = known.alert.labels if known else manager.journal.labels(fingerprint)
     if labels is None:
-        raise NotFound(f"nothing is known of an alert {fingerprint!r}: it fires not, and did not in the last day")
+        raise NotFound(f"nothing is known of an alert {fingerprint!r}: it does not fire, and did not in the last day")
     answer: dict[str, Any] = {"fingerprint": fingerprint, "labels": dict(labels), "at": moment.at.isoformat()}
     decisions = manager.journal.about(fingerprint)
     if known is not None and not moment.past:
         answer |= _alert(manager, known.alert, now)
     if moment.past:
-        answer["routes"] = _past(moment, decisions)
+        answer["routes"] = _past(manager, moment, decisions)
     else:
         alert = known.alert if known else Alert(labels, now, now)
         answer["routes"] = _present(manager, alert, moment, decisions)
@@ -94,13 +94,13 @@ def _present(
                 "suppressed": suppressed,
                 "next_flush_at": due.isoformat() if due else None,
                 "notifiers": told,
-                "summary": _summary(node.receiver, told, suppressed, due, moment),
+                "summary": _summary(manager, node.receiver, told, suppressed, due, moment),
             }
         )
     return found
 
 
-def _past(moment: _Moment, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+def _past(manager: AlertManager, moment: _Moment, decisions: Sequence[Decision]) -> list[dict[str, Any]]:
     ways: dict[tuple[str, str], list[Decision]] = {}
     for decision in decisions:
         ways.setdefault((decision.group_key, decision.receiver), []).append(decision)
@@ -113,7 +113,7 @@ def _past(moment: _Moment, decisions: Sequence[Decision]) -> list[dict[str, Any]
                 "receiver": receiver,
                 "group_key": key,
                 "notifiers": told,
-                "summary": _summary(receiver, told, [], None, moment),
+                "summary": _summary(manager, receiver, told, [], None, moment),
             }
         )
     return found
@@ -195,6 +195,7 @@ def _decision(decision: Decision, moment: _Moment) -> dict[str, Any]:
 
 
 def _summary(
+    manager: AlertManager,
     receiver: str,
     notifiers: Sequence[dict[str, Any]],
     suppressed: Sequence[dict[str, Any]],
@@ -204,7 +205,7 @@ def _summary(
     found = []
     for notifier in notifiers:
         name = f"{receiver} ({notifier['notifier']})" if notifier["notifier"] else receiver
-        found.append(f"{name}: {_sentence(notifier, due, moment)}")
+        found.append(f"{name}: {_sentence(manager, notifier, due, moment)}")
     for reason in suppressed:
         found.append(f"{receiver}: suppressed now by {_reason(reason)}")
     return found
@@ -212,13 +213,13 @@ def _summary(
 
 def _reason(reason: dict[str, Any]) -> str:
     if reason["by"] == "inhibition":
-        return f"the alert {reason['fingerprint']} {reason['labels']}"
+        return f"the alert {_labels_text(reason['labels'])} ({reason['fingerprint']})"
     if reason["by"] == "mute":
         return f"the time interval {reason['time_interval']}"
     return f"the silence {reason['id']} of {reason['created_by'] or 'nobody'}: {reason['comment']}"
 
 
-def _sentence(notifier: dict[str, Any], due: datetime | None, moment: _Moment) -> str:
+def _sentence(manager: AlertManager, notifier: dict[str, Any], due: datetime | None, moment: _Moment) -> str:
     decision = notifier["decision"]
     if decision is None:
         following = notifier["next"]
@@ -239,8 +240,22 @@ def _sentence(notifier: dict[str, Any], due: datetime | None, moment: _Moment) -
             return f"not told again at {when}: {decision['why']}{told}"
         case "not_sent":
             return f"not told at {when}: {decision['why']}"
-    return f"not told at {when}: kept back by {was}"
+    return f"not told at {when}: kept back by {_named(manager, was)}"
+
+
+def _named(manager: AlertManager, was: str) -> str:
+    """What suppressed an alert, as decisions have it, with labels for the fingerprint of the alert that inhibits."""
+    kind, _, fingerprint = was.partition(" ")
+    if kind != "inhibition":
+        return was
+    known = manager.alert(fingerprint)
+    labels = known.alert.labels if known else manager.journal.labels(fingerprint)
+    return f"the alert {_labels_text(dict(labels))} ({fingerprint})" if labels else f"the alert {fingerprint}"
+
+
+def _labels_text(labels: Mapping[str, str]) -> str:
+    return "{" + ", ".join(str(Matcher(name, MatchOp.EQUAL, value)) for name, value in sorted(labels.items())) + "}"
 
 
 def _clock(text: str) -> str:
-    return datetime.fromisoformat(text).isoformat(sep=" ", timespec="seconds")
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 
 from alerting.rules.expand import reason
 from alerting.rules.spec import Group, Language, Rule
@@ -16,7 +17,7 @@ from app.errors import BadQuery, ConfigError, Problem, WatchhouseError
 from app.labels import METRIC_NAME
 from app.query.logql.parse import parse as parse_logql
 from app.query.promql.parse import parse as parse_promql
-from app.yamlfile import Document, GoModel, KeyPath, load_documents, validate
+from app.yamlfile import Document, GoModel, KeyPath, load_documents, nearest, validate
 
 DEFAULT_INTERVAL_MS = 60_000
 
@@ -67,7 +68,11 @@ def load_rule_file(
     """
     documents = load_documents(path, as_written=True)
     document = documents[0]
-    found = validate(document, RuleFile)
+    try:
+        found = validate(document, RuleFile)
+    except ConfigError as error:
+        problems = [*error.problems, *_further(document, error.problems, language)]
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0)) from None
     problems = list(_problems(document, found, language))
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
@@ -77,6 +82,56 @@ def load_rule_file(
     ]
     groups = [_group(str(path), group, language, interval_ms, query_offset_ms) for group in found.groups]
     return groups, [*told, *_duplicates(document, groups)]
+
+
+def _further(document: Document, told: Sequence[Problem], language: Language) -> Iterator[Problem]:
+    """What else is wrong in a file with wrong keys or values: expressions, templates, names. Told once each."""
+    found = _readable(document.data)
+    if found is None:
+        return
+    keys = tuple(problem.key for problem in told)
+    for problem in _problems(document, found, language):
+        within = any(problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")) for key in keys)
+        # what a rule seems to lack may be the very key that is wrong
+        lacks = any(key.startswith(f"{problem.key}.") and _means(key, ("record", "alert", "expr")) for key in keys)
+        if not within and not lacks:
+            yield problem
+
+
+def _means(key: str, names: Sequence[str]) -> bool:
+    return nearest(key.rpartition(".")[2], names) is not None
+
+
+def _readable(data: object) -> RuleFile | None:
+    """What can be read of a rule file without the keys and values that cannot; None when nothing can."""
+    data = deepcopy(data)
+    while isinstance(data, dict):
+        try:
+            return RuleFile.model_validate(data)
+        except ValidationError as error:
+            wrong = [item["loc"] for item in error.errors(include_url=False, include_input=False)]
+        if not any([_take_out(data, path) for path in wrong]):
+            return None
+    return None
+
+
+def _take_out(data: Any, path: KeyPath) -> bool:
+    """Takes out what stands at a path, an entry of a list by emptying it. Whether there was anything to take out."""
+    for i, part in enumerate(path):
+        inside = data[part] if _has(data, part) else None
+        if inside is None or i == len(path) - 1 or not _has(inside, path[i + 1]):
+            if isinstance(data, dict):
+                return data.pop(part, None) is not None
+            if isinstance(data, list) and isinstance(part, int) and data[part] != {}:
+                data[part] = {}
+                return True
+            return False
+        data = inside
+    return False
+
+
+def _has(data: object, part: str | int) -> bool:
+    return part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
 
 
 def _group(file: str, group: GroupModel, language: Language, interval_ms: int, query_offset_ms: int) -> Group:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 
 from app.api.gate import QueryGate
+from app.api.health import Health
 from app.api.prometheus_answers import success
 from app.api.prometheus_params import now_ms, read
 from app.config import Config
@@ -20,6 +21,7 @@ from app.errors import BadQuery
 from app.query.promql.cardinality import Counts, cardinality
 from app.query.promql.engine import DEFAULT_LOOKBACK_MS
 from app.store.client import Pool
+from app.telemetry import CONFIG_SUCCESS_TIME, CONFIG_SUCCESSFUL
 
 _MOST = 10_000
 
@@ -30,17 +32,36 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Running:
-    """When this process started and last read its configuration, and whether that went well."""
+    """When this process started and last took up its configuration, and what kept it from the last one.
+
+    Says the same in the metrics of the process.
+    """
 
     started: datetime = field(default_factory=_now)
     configured: datetime = field(default_factory=_now)
-    configured_well: bool = True
+    refused: str = ""
+    """Why the last reload failed, "" when it did not."""
 
-    def reread(self, well: bool) -> None:
-        """Notes that the configuration was read again."""
-        self.configured_well = well
-        if well:
-            self.configured = _now()
+    def __post_init__(self) -> None:
+        """Notes the configuration of the start."""
+        self.taken_up()
+
+    def taken_up(self) -> None:
+        """Notes that the configuration was read and is in force."""
+        self.configured, self.refused = _now(), ""
+        CONFIG_SUCCESSFUL.set(1)
+        CONFIG_SUCCESS_TIME.set(self.configured.timestamp())
+
+    def not_taken_up(self, reason: str) -> None:
+        """Notes that a reload failed, and what was in force still is."""
+        self.refused = reason
+        CONFIG_SUCCESSFUL.set(0)
+
+    def health(self) -> Health:
+        """Yellow from a reload that failed to one that works."""
+        if self.refused:
+            return Health("configuration", "yellow", f"not reloaded, what was there stays in force: {self.refused}")
+        return Health("configuration", "green")
 
 
 def status_router(config: Callable[[], Config], running: Running, pool: Pool, gate: QueryGate) -> APIRouter:
@@ -63,7 +84,7 @@ def status_router(config: Callable[[], Config], running: Running, pool: Pool, ga
                 "CWD": os.getcwd(),
                 "hostname": platform.node(),
                 "serverTime": _time(_now()),
-                "reloadConfigSuccess": running.configured_well,
+                "reloadConfigSuccess": not running.refused,
                 "lastConfigTime": _time(running.configured),
                 "corruptionCount": 0,
                 # threads are what this process has in their place

@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, misuse, request
 from app.commands.plot import PlotSeries, draw
+from app.commands.tables import print_table
 from app.durations import parse_duration_ms
 
 _DEFAULT_STEPS = 120
@@ -133,14 +133,14 @@ def _table(kind: str, result: list[dict[str, Any]]) -> None:
     if not result:
         typer.echo("no series", err=True)
         return
-    table = Table("Series", *(("Time", "Value") if kind == "matrix" else ("Value",)), box=None)
+    rows = []
     for series in result:
         name = series_name(series["metric"])
         for i, (at, value) in enumerate(_points(series)):
             text = histogram_text(value) if isinstance(value, dict) else Text(value, justify="right")
-            when = () if kind == "vector" else (Text(_clock(at)),)
-            table.add_row(Text("" if i else name), *when, text)
-    Console().print(table)
+            when = () if kind == "vector" else (_clock(at),)
+            rows.append(("" if i else name, *when, text))
+    print_table(("Series", *(("Time", "Value") if kind == "matrix" else ("Value",))), rows, prose=("Series",))
 
 
 def _points(series: dict[str, Any]) -> list[tuple[float, Any]]:

@@ -20,12 +20,14 @@ def register(app: typer.Typer) -> None:
 
     @slack.command("manifest")
     def show(
-        external_url: Annotated[str, typer.Argument(help="Where Slack reaches Watchhouse: https://…")],
+        external_url: Annotated[
+            str | None, typer.Argument(help="Where Slack reaches Watchhouse: https://…; without it: messages only.")
+        ] = None,
         name: Annotated[str, typer.Option(help="The bot's name.")] = "Watchhouse",
         command: Annotated[str, typer.Option(help="The slash command.")] = "/watchhouse",
     ) -> None:
         """Print the manifest of a Slack app, to be pasted at https://api.slack.com/apps?new_app=1."""
-        if not external_url.startswith("https://"):
+        if external_url is not None and not external_url.startswith("https://"):
             typer.echo("Slack sends buttons and commands to https:// addresses only", err=True)
             raise typer.Exit(2)
         typer.echo(manifest(external_url, name=name, command=command), nl=False)

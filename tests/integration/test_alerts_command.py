@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -15,8 +16,16 @@ from app.cli import app
 from tests.integration.alertmanager_peer import Served, serving
 
 CONFIG = """
-route: {receiver: team, group_by: [alertname], group_wait: 0s}
+route:
+  receiver: team
+  group_by: [alertname]
+  group_wait: 0s
+  routes:
+    - {matchers: [team=night], mute_time_intervals: [always]}
+    - {matchers: [team=both], mute_time_intervals: [always], continue: true}
+    - {matchers: [team=both]}
 receivers: [{name: team}]
+time_intervals: [{name: always, time_intervals: [{}]}]
 inhibit_rules: [{source_matchers: [severity=page], target_matchers: [severity=ticket], equal: [slo]}]
 """
 ALERTS = [
@@ -59,7 +68,25 @@ async def test_list(served: Served) -> None:
     assert await listed(served, "--inhibited") == ["Burn/x", "Slow/x", "Slow/y"]
     assert await listed(served, "Slow", "slo!=x") == ["Slow/y"]
     table = await ok(served, "list", "severity=page")
-    assert "burning" in " ".join(table.split())
+    head, row = table.splitlines()
+    assert head.split() == ["ALERT", "STATE", "SINCE", "FINGERPRINT", "LABELS", "SUMMARY"]
+    assert row.endswith("  severity=page slo=x  burning")
+    shared, _, _, *rows = (await ok(served, "list", "--inhibited", "Slow")).splitlines()
+    assert shared == "all of them have severity=ticket"
+    assert sorted(row.split()[-1] for row in rows) == ["slo=x", "slo=y"]
+
+
+async def test_what_a_time_interval_keeps_back_is_muted(served: Served) -> None:
+    """By its name, and only when asked for; an alert that another route tells is none."""
+    alerts = [{"labels": {"alertname": "Quiet", "slo": "z", "team": team}} for team in ("night", "both")]
+    (await served.http.post("/api/v2/alerts", json=alerts)).raise_for_status()
+    (told,) = json.loads(await ok(served, "list", "Quiet", "-o", "json"))
+    assert (told["labels"]["team"], told["status"]["mutedBy"]) == ("both", [])
+    rows = (await ok(served, "list", "Quiet", "--muted")).splitlines()[3:]
+    assert sorted((row.split()[-1], row[len("Quiet") :].strip().split("  ")[0]) for row in rows) == [
+        ("team=both", "active"),
+        ("team=night", "muted (always)"),
+    ]
 
 
 async def test_silences(served: Served) -> None:
@@ -75,7 +102,11 @@ async def test_silences(served: Served) -> None:
     found = json.loads(await ok(served, "silence", "list", "-o", "json"))
     assert [s["id"] for s in found["silences"]] == [one]
     assert [(r["id"], r["timezone"], len(r["next"])) for r in found["recurring"]] == [(again, "Europe/Berlin", 3)]
-    assert "FREQ=WEEKLY" in "".join((await ok(served, "silence", "list")).split())
+    _, first, second = (await ok(served, "silence", "list")).splitlines()
+    assert first.split()[0] == one
+    assert first.split()[-3:] == ['alertname="Burn"', 'slo=~"x|z"', "patching"]
+    assert second.split()[:2] == [again, "recurring"]
+    assert second.split()[-2:] == ['slo="y"', "FREQ=WEEKLY;BYDAY=SU"]
     await ok(served, "silence", "expire", one, again)
     found = json.loads(await ok(served, "silence", "list", "-o", "json"))
     assert found == {"silences": [], "recurring": []}
@@ -86,13 +117,19 @@ async def test_explain_and_acknowledge(served: Served) -> None:
     """By name or by fingerprint: why nobody was told, and who looks after it."""
     assert "acknowledged by ann" in await ok(served, "ack", "Burn", "--by", "ann")
     told = await ok(served, "explain", "Burn")
+    first, second, *_ = told.splitlines()
+    assert first.split("  ")[1] == '{alertname="Burn", severity="page", slo="x"}'
+    assert re.fullmatch(r"firing since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", second)
     assert "route {} → team" in told
     assert "not told at" in told
     assert "acknowledged by ann" in told
     (slow, _) = sorted(
         (k.alert for k in served.manager.alerts() if k.alert.name == "Slow"), key=lambda a: dict(a.labels)["slo"]
     )
-    assert "suppressed now by the alert" in await ok(served, "explain", slow.fingerprint)
+    named = 'suppressed now by the alert {alertname="Burn", severity="page", slo="x"}'
+    assert named in await ok(served, "explain", slow.fingerprint)
+    status, _, err = await run(served, "explain", "Slow")
+    assert (status, f'  {slow.fingerprint}  {{alertname="Slow", severity="ticket", slo="x"}}' in err) == (2, True)
     assert json.loads(await ok(served, "list", "Burn", "-o", "json"))[0]["acknowledgedBy"] == "ann"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.integration.service import ServiceProcess
 
@@ -96,7 +97,7 @@ def test_the_status_of_series(service: ServiceProcess) -> None:
 
 
 def test_the_status_of_the_process(service: ServiceProcess) -> None:
-    """Flags are texts, the configuration hides secrets, the runtime says how the last reload went."""
+    """Flags are texts, the configuration hides secrets, the runtime says how the configuration was taken."""
     flags = get(service, "status/flags")
     assert flags["query.timeout"] == "2m"
     assert flags["web.listen-address"] == f"127.0.0.1:{service.port}"
@@ -108,10 +109,75 @@ def test_the_status_of_the_process(service: ServiceProcess) -> None:
     assert runtime["startTime"] <= runtime["serverTime"]
     assert get(service, "alertmanagers")["activeAlertmanagers"] == [{"url": f"{service.url}/api/v2/alerts"}]
     assert refused(service, "query_exemplars", query="up[")[0] == 400
+
+
+def configured(service: ServiceProcess) -> tuple[dict[str, str], dict[str, float]]:
+    """What health says of the configuration, and the metrics of the last reload by what their names end with."""
+    health = httpx.get(f"{service.url}/api/v1/status/health", timeout=30).json()
+    assert health["status"] == health["components"]["configuration"]["status"]
+    prefix = "watchhouse_config_last_reload_"
+    lines = [line for line in httpx.get(f"{service.url}/metrics").text.splitlines() if line.startswith(prefix)]
+    return health["components"]["configuration"], {
+        name.removeprefix(prefix): float(value) for name, value in (line.split() for line in lines)
+    }
+
+
+def test_a_reload_that_fails_is_seen_until_one_works(service: ServiceProcess) -> None:
+    """Health is yellow with the mistake, the metrics and the runtime say so; and all is well after one that works."""
+    green = {"status": "green", "detail": ""}
+    began = time.time()
+    health, metrics = configured(service)
+    assert (health, metrics["successful"]) == (green, 1)
+    started_at = metrics["success_timestamp_seconds"]
+    assert began - 600 < started_at < began
     before = service.config.read_text()
     service.config.write_text(before + "no_such_key: 1\n")
-    assert httpx.post(f"{service.url}/-/reload", timeout=30).status_code == 400
-    assert get(service, "status/runtimeinfo")["reloadConfigSuccess"] is False
-    service.config.write_text(before)
+    try:
+        answer = httpx.post(f"{service.url}/-/reload", timeout=30)
+        assert answer.status_code == 400
+        assert get(service, "status/runtimeinfo")["reloadConfigSuccess"] is False
+        health, metrics = configured(service)
+        assert health["status"] == "yellow"
+        assert f"{service.config}:{len(before.splitlines()) + 1}: no_such_key: " in health["detail"]
+        assert metrics == {"successful": 0, "success_timestamp_seconds": started_at}
+    finally:
+        service.config.write_text(before)
     assert httpx.post(f"{service.url}/-/reload", timeout=30).status_code == 200
     assert get(service, "status/runtimeinfo")["reloadConfigSuccess"] is True
+    health, metrics = configured(service)
+    assert (health, metrics["successful"]) == (green, 1)
+    assert metrics["success_timestamp_seconds"] > began
+
+
+def test_a_reload_says_what_waits_for_a_restart(service: ServiceProcess) -> None:
+    """Targets and rules are taken up and shown, other keys are named in the log and shown as they are in force."""
+    before = service.config.read_text()
+    old = yaml.safe_load(get(service, "status/config")["yaml"])
+    new = yaml.safe_load(before)
+    new |= {
+        "data_dir": str(service.folder / "elsewhere"),
+        "rules": {"builtin_off": ["NodeDown"]},
+        "scrape": {"scrape_configs": JOBS[1:]},
+        "alerting": {"external_url": "https://watch.example"},
+    }
+    new["receivers"]["otlp"] = {"grpc_listen": None}
+    said = service.log.stat().st_size
+    service.config.write_text(yaml.safe_dump(new))
+    try:
+        for _ in range(2):
+            answer = httpx.post(f"{service.url}/-/reload", timeout=30)
+            assert (answer.status_code, answer.text) == (200, "")
+        waiting = "changed, and taken up at the next start: data_dir, receivers.otlp, alerting.external_url\n"
+        assert service.log.read_text()[said:].count(waiting) == 2
+        shown = yaml.safe_load(get(service, "status/config")["yaml"])
+        assert [job["job_name"] for job in shown["scrape"]["scrape_configs"]] == ["dropped"]
+        assert shown["rules"]["builtin_off"] == ["NodeDown"]
+        assert shown == old | {"scrape": shown["scrape"], "rules": shown["rules"]}
+        assert get(service, "scrape_pools") == {"scrapePools": ["dropped", "watchhouse"]}
+        assert get(service, "status/flags")["web.external-url"] == ""
+    finally:
+        service.config.write_text(before)
+    said = service.log.stat().st_size
+    assert httpx.post(f"{service.url}/-/reload", timeout=30).status_code == 200
+    assert "next start" not in service.log.read_text()[said:]
+    assert yaml.safe_load(get(service, "status/config")["yaml"]) == old

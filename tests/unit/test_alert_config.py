@@ -82,13 +82,34 @@ def test_no_secret_is_shown(path: Path) -> None:
 def test_what_is_read_and_not_used_is_told() -> None:
     """Receiver types that are not sent, and all else that is read and not acted upon, are named with their line."""
     path = NEWER
-    told = [text.removeprefix(f"{path}:") for text in check_alertmanager(path)]
+    told = [text.removeprefix(f"{path}:") for text in check_alertmanager(path) if "is not there" not in text]
     lines = path.read_text().splitlines()
     marked = [n for n, line in enumerate(lines, 1) if line.endswith("# told")]
     assert [int(text.partition(":")[0]) for text in told] == marked
     kinds = {text.split(" ")[1].split(".")[1].split("[")[0] for text in told if ": not sent: " in text}
     assert len(kinds) == 11
     assert not kinds & {"slack_configs", "webhook_configs", "email_configs", "opsgenie_configs"}
+
+
+def test_files_of_secrets_that_are_not_there_are_told(tmp_path: Path) -> None:
+    """Wherever such a file is named, with its line; one that is there, and one of a type that is not sent, are not."""
+    path = tmp_path / "alertmanager.yml"
+    (tmp_path / "there").write_text("https://hooks.example/HUSH")
+    path.write_text(
+        "global:\n  opsgenie_api_key_file: key\nroute: {receiver: a}\nreceivers:\n  - name: a\n"
+        "    slack_configs:\n      - api_url_file: away\n      - api_url_file: there\n"
+        "    webhook_configs:\n      - url: http://x/\n        http_config:\n          tls_config:\n"
+        "            ca_file: ca.pem\n    discord_configs: [{webhook_url_file: away}]\n"
+    )
+    words = "is not there: nothing that needs it can be sent"
+    assert [text for text in check_alertmanager(path) if "not sent" not in text] == [
+        f"{path}:2: global.opsgenie_api_key_file: {tmp_path}/key {words}",
+        f"{path}:7: receivers[0].slack_configs[0].api_url_file: {tmp_path}/away {words}",
+        f"{path}:13: receivers[0].webhook_configs[0].http_config.tls_config.ca_file: {tmp_path}/ca.pem {words}",
+    ]
+    for name in ("key", "away", "ca.pem"):
+        (tmp_path / name).write_text("x")
+    assert len(check_alertmanager(path)) == 1
 
 
 def test_templates_that_cannot_be_read_are_told(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from app.cli import app
 from app.config import Config, read_secret, resolve_files
-from app.configfile import dump_config, load_config
+from app.configfile import after_reload, changed_keys, dump_config, load_config
 from app.errors import ConfigError
-from app.files import check_file
+from app.files import check_file, load_all
 
 
 def mistakes(folder: Path, text: str) -> list[str]:
@@ -197,3 +199,65 @@ def test_every_configuration_we_ship_is_right() -> None:
     folder = Path(__file__).parents[2] / "deploy" / "compose"
     for name in ("prometheus.yml", "alertmanager.yml", "slos/example.yml"):
         check_file(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "waiting"),
+    [
+        pytest.param("", [], id="nothing"),
+        pytest.param(
+            "{scrape: {files: [p.yml]}, rules: {interval: 5s, builtin: false}, alerting: {config: a.yml}}",
+            [],
+            id="what_a_reload_takes_up",
+        ),
+        pytest.param(
+            "{slo: {files: [s.yml], windows: pyrra, series: false}, alerting: {silences: {retention: 1h}}}",
+            ["slo.series", "alerting.silences.retention"],
+            id="some_of_a_section",
+        ),
+        pytest.param(
+            "{slack: {charts: 'off', grafana: {url: 'http://g'}}, receivers: {fluent_forward: null}}",
+            ["receivers.fluent_forward", "slack.charts", "slack.grafana"],
+            id="whole_sections",
+        ),
+    ],
+)
+def test_what_a_reload_leaves_for_the_next_start(text: str, waiting: list[str], tmp_path: Path) -> None:
+    """The keys that wait have their old values until then, all others the new ones."""
+    old, new = loaded(tmp_path, ""), loaded(tmp_path, text)
+    in_force = after_reload(old, new)
+    assert list(changed_keys(in_force, new)) == waiting
+    changed = set(changed_keys(old, new))
+    assert set(changed_keys(old, in_force)) == changed - set(waiting)
+
+
+def test_files_of_secrets_that_cannot_be_read_are_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with file, line and key, or its variable, at check-config as at the start; relative to the file's folder."""
+    path = tmp_path / "watchhouse.yaml"
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "there").write_text("secret\n")
+    path.write_text(
+        "auth:\n  tokens:\n    - {name: a, token_file: there, roles: [query]}\n"
+        "    - {name: b, token_file: empty, roles: [admin]}\n"
+        "slack:\n  signing_secret_file: signing\n  bot_token_file: token\n"
+        "store: {password_file: unused}\n"
+    )
+    wanted = [
+        f"{path}:4: auth.tokens[1].token_file: {tmp_path}/empty holds no secret: the file is empty",
+        f"{path}:6: slack.signing_secret_file: {tmp_path}/signing cannot be read: No such file or directory",
+        f"{path}:7: slack.bot_token_file: {tmp_path}/token cannot be read: No such file or directory",
+    ]
+    for load in (load_all, check_file):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        assert [str(problem) for problem in caught.value.problems] == wanted
+    for command, status in ((["serve", "--config", str(path)], 2), (["check-config", str(path)], 1)):
+        answer = CliRunner().invoke(app, command)
+        assert (answer.exit_code, answer.stderr.splitlines()) == (status, wanted)
+    assert not (tmp_path / "data").exists()
+    for name in ("empty", "signing", "token"):
+        (tmp_path / name).write_text("secret")
+    assert load_all(path).config.slack.signing_secret_file == tmp_path / "signing"
+    monkeypatch.setenv("WATCHHOUSE_SLACK__BOT_TOKEN_FILE", "/nowhere")
+    with pytest.raises(ConfigError, match="environment: WATCHHOUSE_SLACK__BOT_TOKEN_FILE: /nowhere cannot be read"):
+        load_all(path)

@@ -26,6 +26,70 @@ def mistakes(tmp_path: Path, text: str, language: str = "promql") -> list[str]:
     return [str(problem).removeprefix(str(path)) for problem in raised.value.problems]
 
 
+def test_a_wrong_key_hides_no_other_mistake(tmp_path: Path) -> None:
+    """Expressions and templates are read in a file with unknown keys and wrong durations too, all told at once."""
+    told = mistakes(
+        tmp_path,
+        """groups:
+  - name: g
+    intervall: 30s
+    rules:
+      - alert: A
+        expr: sum by (job (up)
+        fro: 5m
+      - alert: B
+        expr: up == 0
+        for: soon
+        labels: {severity: [page], team: '{{ .Nothing'}
+        annotations:
+          summary: '{{ $labels.instance'
+      - alrt: C
+        expr: up ==
+      - record: d
+      - 5
+      -
+  - 7
+  - name: g
+    limit: many
+    rules: {a: b}
+  - rules: [{record: e, expr: 'up{', annotations: {a: b}}]
+""",
+    )
+    where = [problem.split(": ")[1] for problem in told]
+    assert where == [
+        "groups[0].intervall",
+        "groups[0].rules[0].expr",
+        "groups[0].rules[0].fro",
+        "groups[0].rules[1].for",
+        "groups[0].rules[1].labels.severity",
+        "groups[0].rules[1].labels.team",
+        "groups[0].rules[1].annotations.summary",
+        "groups[0].rules[2].alrt",
+        "groups[0].rules[2].expr",
+        "groups[0].rules[3]",
+        "groups[0].rules[4]",
+        "groups[0].rules[5]",
+        "groups[1]",
+        "groups[2].name",
+        "groups[2].limit",
+        "groups[2].rules",
+        "groups[3].name",
+        "groups[3].rules[0].expr",
+        "groups[3].rules[0].annotations",
+    ], told
+
+
+def test_a_key_given_twice_hides_no_other_mistake(tmp_path: Path) -> None:
+    """Its last value counts for what is checked further."""
+    text = "groups:\n- name: g\n  name: h\n  rules:\n  - {record: a, expr: 'up{'}\n"
+    assert [problem.split(": ")[1] for problem in mistakes(tmp_path, text)] == [
+        "groups[0].name",
+        "groups[0].rules[0].expr",
+    ]
+    assert len(mistakes(tmp_path, "groups: 5\n")) == 1
+    assert len(mistakes(tmp_path, "- 5\n")) == 1
+
+
 def test_every_key_is_read(tmp_path: Path) -> None:
     """Group and rule keys, with labels of the group below those of the rule."""
     path = tmp_path / "r.yml"
@@ -173,7 +237,7 @@ def test_the_configuration_names_files(tmp_path: Path) -> None:
 def test_shipped_rules_can_be_turned_off() -> None:
     """All of them, or each by its name."""
     names = builtin_names()
-    assert len(names) == len(set(names)) == 14
+    assert len(names) == len(set(names)) == 15
     for name in names:
         left = [rule.name for group in builtin_groups(60_000, (name,)) for rule in group.rules]
         assert left == [one for one in names if one != name]

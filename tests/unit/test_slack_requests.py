@@ -400,6 +400,16 @@ def test_the_manifest_names_every_endpoint() -> None:
     assert CliRunner().invoke(app, ["slack", "manifest", "http://w.example.com"]).exit_code == 2
 
 
+def test_an_app_for_messages_only() -> None:
+    """Where Slack cannot reach us the app asks for no command, no interactivity and no events, nor their scopes."""
+    shown = yaml.safe_load(CliRunner().invoke(app, ["slack", "manifest"]).stdout)
+    assert list(shown["features"]) == ["bot_user"]
+    assert not {"interactivity", "event_subscriptions"} & set(shown["settings"])
+    scopes = shown["oauth_config"]["scopes"]["bot"]
+    assert "chat:write" in scopes
+    assert not {"commands", "app_mentions:read"} & set(scopes)
+
+
 def test_a_signature_of_a_chart_s_url_that_is_not_ascii_is_a_wrong_one() -> None:
     """It is refused as any other, and is no error of ours."""
     charts = SignedCharts("https://watchhouse.example.com", b"secret")

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -21,6 +19,7 @@ from alerting.manager.routes import GROUP_BY_ALL, RouteNode, build_routes
 from alerting.matchers import format_matchers
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request
 from app.commands.slo.texts import Output, OutputOption
+from app.commands.tables import print_table, print_tree
 from app.durations import format_duration_ms
 from app.errors import ConfigError
 from app.labels import Labels, labels_from
@@ -55,7 +54,7 @@ def routes(
         if output is Output.JSON:
             typer.echo(json.dumps(_tree(root), indent=2))
         else:
-            Console().print(_drawn(root))
+            print_tree(_drawn(root))
         return
     given = _labels(labels)
     told = [_told(node, given, found) for node in root.match(dict(given))]
@@ -111,14 +110,20 @@ def _told(node: RouteNode, labels: Labels, config: AlertmanagerConfig) -> dict[s
 
 
 def _print(told: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("RECEIVER", "ROUTE", "GROUP", "WAIT", "INTERVAL", "REPEAT", "QUIET NOW BY"):
-        table.add_column(column, overflow="fold")
-    for one in told:
-        group = " ".join(f"{name}={value}" for name, value in one["group"].items())
-        cells = [one["receiver"], one["route"], group, one["group_wait"], one["group_interval"], one["repeat_interval"]]
-        table.add_row(*(Text(cell) for cell in [*cells, ", ".join(one["muted_by"])]))
-    Console().print(table)
+    columns = ("RECEIVER", "WAIT", "INTERVAL", "REPEAT", "ROUTE", "GROUP", "QUIET NOW BY")
+    rows = [
+        (
+            one["receiver"],
+            one["group_wait"],
+            one["group_interval"],
+            one["repeat_interval"],
+            one["route"],
+            " ".join(f"{name}={value}" for name, value in one["group"].items()),
+            ", ".join(one["muted_by"]),
+        )
+        for one in told
+    ]
+    print_table(columns, rows, prose=("ROUTE", "GROUP", "QUIET NOW BY"))
 
 
 def _grouped_by(node: RouteNode) -> list[str]:

@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from alerting.matchers import parse_matchers
 from app.commands.alerts.views import as_matcher
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, misuse, request, user_name
 from app.commands.query import TIME_HELP, seconds_of
-from app.commands.slo.texts import Output, OutputOption
+from app.commands.slo.texts import Output, OutputOption, clock_of
+from app.commands.tables import print_table
 from app.durations import parse_duration_ms
 from app.labels import Matcher, MatchOp
 
@@ -79,18 +77,29 @@ def list_all(
     if output is Output.JSON:
         typer.echo(json.dumps({"silences": silences, "recurring": recurring}, indent=2))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("ID", "STATE", "MATCHERS", "FROM", "TO", "BY", "COMMENT"):
-        table.add_column(column, overflow="fold")
-    for one in silences:
-        matchers = " ".join(str(_matcher(m)) for m in one["matchers"])
-        row = [one["id"], one["status"]["state"], matchers, one["startsAt"], one["endsAt"]]
-        table.add_row(*(Text(cell) for cell in (*row, one["createdBy"], one["comment"])))
+    rows = [
+        (
+            one["id"],
+            one["status"]["state"],
+            clock_of(one["endsAt"]),
+            one["createdBy"],
+            clock_of(one["startsAt"]),
+            " ".join(str(_matcher(m)) for m in one["matchers"]),
+            "",
+            one["comment"],
+        )
+        for one in silences
+    ]
     for one in recurring:
-        following = one["next"][0] if one["next"] else {"starts_at": "never again", "ends_at": ""}
-        row = [one["id"], one["rrule"], " ".join(one["matchers"]), following["starts_at"], following["ends_at"]]
-        table.add_row(*(Text(cell) for cell in (*row, one["created_by"], one["comment"])))
-    Console().print(table if silences or recurring else "no silences")
+        following = one["next"][0] if one["next"] else None
+        begins, ends = (clock_of(following[key]) if following else "never" for key in ("starts_at", "ends_at"))
+        who, matchers = one["created_by"], " ".join(one["matchers"])
+        rows.append((one["id"], "recurring", ends, who, begins, matchers, one["rrule"], one["comment"]))
+    if not rows:
+        typer.echo("no silences")
+        return
+    columns = ("ID", "STATE", "TO", "BY", "FROM", "MATCHERS", "RULE", "COMMENT")
+    print_table(columns, rows, prose=("FROM", "MATCHERS", "RULE", "COMMENT"))
 
 
 def expire(

@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, fail, misuse, request, user_name
-from app.commands.query import TIME_HELP, seconds_of
-from app.commands.slo.texts import Output, OutputOption, clock
+from app.commands.query import TIME_HELP, seconds_of, series_name
+from app.commands.slo.texts import Output, OutputOption, clock_of
+from app.commands.tables import print_table
 
 MatcherArguments = Annotated[
     list[str] | None, typer.Argument(metavar="[MATCHER]…", help="Like severity=page or 'team=~\"a|b\"'; a name alone.")
@@ -35,6 +33,7 @@ def list_all(
     matchers: MatcherArguments = None,
     silenced: Annotated[bool, typer.Option("--silenced", help="Silenced ones too.")] = False,
     inhibited: Annotated[bool, typer.Option("--inhibited", help="Inhibited ones too.")] = False,
+    muted: Annotated[bool, typer.Option("--muted", help="Those too that a time interval keeps back.")] = False,
     receiver: Annotated[str, typer.Option(help="Only those that go to a receiver of this name (a pattern).")] = "",
     url: UrlOption = DEFAULT_URL,
     token: TokenOption = None,
@@ -49,28 +48,43 @@ def list_all(
     }
     with client(url, token) as http:
         found = request(http, "GET", "/api/v2/alerts", params=params, misuse_at=(400,))
+        groups = request(
+            http,
+            "GET",
+            "/api/v2/alerts/groups",
+            params={**params, "silenced": True, "inhibited": True, "muted": True},
+            misuse_at=(400,),
+        )
         acknowledged = request(http, "GET", "/api/v1/alerts/acknowledgements")["data"]
+    intervals = _muted(groups)
+    for alert in found:
+        if names := intervals.get(alert["fingerprint"]):
+            alert["status"] |= {"mutedBy": names, "state": "suppressed"}
+    found = [alert for alert in found if muted or not alert["status"]["mutedBy"]]
     by = {one["fingerprint"]: one["by"] for one in acknowledged}
     if output is Output.JSON:
         typer.echo(json.dumps([{**alert, "acknowledgedBy": by.get(alert["fingerprint"])} for alert in found], indent=2))
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("ALERT", "SINCE", "STATE", "LABELS", "SUMMARY", "ACKNOWLEDGED BY", "FINGERPRINT"):
-        table.add_column(column, overflow="fold")
-    for alert in sorted(found, key=lambda alert: str(alert["startsAt"])):
-        labels = alert["labels"]
-        rest = " ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
-        cells = [
-            labels.get("alertname", ""),
-            clock(datetime.fromisoformat(alert["startsAt"]).timestamp()),
+    if not found:
+        typer.echo("no alerts")
+        return
+    shared = _shared([alert["labels"] for alert in found])
+    if shared:
+        typer.echo(f"all of them have {_written(shared)}\n")
+    rows = [
+        (
+            alert["labels"].get("alertname", ""),
             _state(alert["status"]),
-            rest,
-            alert["annotations"].get("summary", ""),
-            by.get(alert["fingerprint"], ""),
+            clock_of(alert["startsAt"]),
             alert["fingerprint"],
-        ]
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table if found else "no alerts")
+            by.get(alert["fingerprint"], ""),
+            _written({k: v for k, v in alert["labels"].items() if k != "alertname" and k not in shared}),
+            alert["annotations"].get("summary", ""),
+        )
+        for alert in sorted(found, key=lambda alert: str(alert["startsAt"]))
+    ]
+    columns = ("ALERT", "STATE", "SINCE", "FINGERPRINT", "ACKNOWLEDGED BY", "LABELS", "SUMMARY")
+    print_table(columns, rows, prose=("LABELS", "SUMMARY"))
 
 
 def explain(
@@ -90,12 +104,11 @@ def explain(
     if output is Output.JSON:
         typer.echo(json.dumps(answer, indent=2))
         return
-    labels = " ".join(f"{name}={value}" for name, value in answer["labels"].items())
-    typer.echo(f"{answer['fingerprint']}  {labels}")
+    typer.echo(f"{answer['fingerprint']}  {series_name(answer['labels'])}")
     if "state" in answer:
-        typer.echo(f"{answer['state']} since {answer['starts_at']}")
+        typer.echo(f"{answer['state']} since {clock_of(answer['starts_at'])}")
     for one in answer.get("acknowledged_by", ()):
-        typer.echo(f"acknowledged by {one['by']} at {one['at']}")
+        typer.echo(f"acknowledged by {one['by']} at {clock_of(one['at'])}")
     if not answer["routes"]:
         typer.echo("nothing was decided about it by then")
     for route in answer["routes"]:
@@ -128,6 +141,31 @@ def as_matcher(text: str) -> str:
     return text if any(op in text for op in ("=", "!~")) else f"alertname={text}"
 
 
+def _muted(groups: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """By fingerprint the time intervals that mute an alert; one of which another group is not muted is not."""
+    found: dict[str, list[list[str]]] = {}
+    for group in groups:
+        for alert in group["alerts"]:
+            found.setdefault(alert["fingerprint"], []).append(alert["status"]["mutedBy"])
+    return {
+        fingerprint: sorted({name for names in each for name in names})
+        for fingerprint, each in found.items()
+        if all(each)
+    }
+
+
+def _shared(labels: list[dict[str, str]]) -> dict[str, str]:
+    """What two alerts or more have in common, but their name."""
+    if len(labels) < 2:
+        return {}
+    pairs = set.intersection(*(set(one.items()) for one in labels))
+    return {name: value for name, value in pairs if name != "alertname"}
+
+
+def _written(labels: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
 def _fingerprint(http: httpx.Client, alert: str) -> str:
     if len(alert) == 16 and all(digit in "0123456789abcdef" for digit in alert):
         return alert
@@ -135,10 +173,12 @@ def _fingerprint(http: httpx.Client, alert: str) -> str:
     if not found:
         fail(f"no alert named {alert!r} fires; one that is over has to be given by its fingerprint")
     if len(found) > 1:
-        misuse(f"{len(found)} alerts are named {alert!r}, give a fingerprint: see `watchhouse alerts list {alert}`")
+        each = "\n".join(f"  {one['fingerprint']}  {series_name(one['labels'])}" for one in found)
+        misuse(f"{len(found)} alerts are named {alert!r}, give the fingerprint of one:\n{each}")
     return str(found[0]["fingerprint"])
 
 
 def _state(status: dict[str, Any]) -> str:
-    reasons = [(status["silencedBy"], "silenced"), (status["inhibitedBy"], "inhibited"), (status["mutedBy"], "muted")]
+    muted = f"muted ({', '.join(status['mutedBy'])})"
+    reasons = [(status["silencedBy"], "silenced"), (status["inhibitedBy"], "inhibited"), (status["mutedBy"], muted)]
     return " ".join(word for by, word in reasons if by) or str(status["state"])

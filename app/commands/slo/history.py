@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, request
 from app.commands.query import TIME_HELP, seconds_of
 from app.commands.slo.drawing import burn_down, timeline
 from app.commands.slo.texts import NameArgument, Output, OutputOption, clock, count, left, percent, slo_path, values_of
+from app.commands.tables import print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -54,13 +54,12 @@ def history(
         since = clock(data["known_from"])
         console.print(Text(f"Counts begin at {since}: before a period after that, less than a whole one is known."))
     if table:
-        console.print(_table(data))
+        _print(data)
 
 
-def _table(data: dict[str, Any]) -> Table:
-    table = Table("From", "Good", data["unit"].capitalize(), "SLI", "Covered", "Budget left", box=None)
-    for point in data["points"]:
-        table.add_row(
+def _print(data: dict[str, Any]) -> None:
+    rows = [
+        (
             clock(point["start"]),
             count(point["good"]),
             count(point["total"]),
@@ -68,4 +67,6 @@ def _table(data: dict[str, Any]) -> Table:
             percent(point["coverage"], 1),
             left(point["budget_left"]),
         )
-    return table
+        for point in data["points"]
+    ]
+    print_table(("From", "Good", data["unit"].capitalize(), "SLI", "Covered", "Budget left"), rows)

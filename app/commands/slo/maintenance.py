@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, misuse, request, user_name
 from app.commands.query import TIME_HELP, seconds_of
 from app.commands.slo.texts import Output, OutputOption, clock, span
+from app.commands.tables import print_table
 from app.durations import parse_duration_ms
 
 _PATH = "/api/v1/slos/maintenance"
@@ -97,36 +96,27 @@ def audit(
     """Who took which time out of which budgets, when and why."""
     with client(url, token) as http:
         found = request(http, "GET", "/api/v1/slos/audit", params={"limit": limit})["data"]
-    console = Console()
     if output is Output.JSON:
-        console.print_json(data=found)
+        Console().print_json(data=found)
         return
-    table = Table("When", "By", "What", "Maintenance", "Time", "Of", "Reason", box=None)
+    rows = []
     for one in found:
         said = one["after"] or one["before"]
-        table.add_row(
-            clock(one["at"]),
-            Text(one["by"]),
-            one["action"],
-            one["maintenance"],
-            f"{clock(said['start'])} for {span(said['end'] - said['start'])}",
-            Text(_of(said)),
-            Text(one["reason"]),
-        )
-    console.print(table)
+        time_of = f"{clock(said['start'])} for {span(said['end'] - said['start'])}"
+        rows.append((clock(one["at"]), one["by"], one["action"], one["maintenance"], time_of, _of(said), one["reason"]))
+    print_table(("When", "By", "What", "Maintenance", "Time", "Of", "Reason"), rows, prose=("Of", "Reason"))
 
 
 def _print(found: list[dict[str, Any]], output: Output) -> None:
-    console = Console()
     if output is Output.JSON:
-        console.print_json(data=found)
+        Console().print_json(data=found)
         return
-    table = Table("ID", "From", "To", "For", "Of", "Reason", "By", box=None)
+    rows = []
     for one in found:
         lasts = span(one["end"] - one["start"])
-        by, of = Text(one["created_by"]), Text(_of(one))
-        table.add_row(one["id"], clock(one["start"]), clock(one["end"]), lasts, of, Text(one["reason"]), by)
-    console.print(table)
+        by, of = one["created_by"], _of(one)
+        rows.append((one["id"], clock(one["start"]), clock(one["end"]), lasts, by, of, one["reason"]))
+    print_table(("ID", "From", "To", "For", "By", "Of", "Reason"), rows, prose=("Of", "Reason"))
 
 
 def _of(one: dict[str, Any]) -> str:

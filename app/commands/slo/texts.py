@@ -57,6 +57,11 @@ def clock(seconds: float | None) -> str:
     return "-" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def clock_of(text: str) -> str:
+    """A time of an API, as `clock` has it."""
+    return clock(datetime.fromisoformat(text).timestamp())
+
+
 def span(seconds: float | None) -> str:
     """How long something lasts, to the minute above a day."""
     if seconds is None:

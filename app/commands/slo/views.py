@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 from rich.text import Text
 
 from app.commands.http import DEFAULT_URL, TokenOption, UrlOption, client, request
@@ -23,8 +22,12 @@ from app.commands.slo.texts import (
     slo_path,
     span,
 )
+from app.commands.tables import print_table
 
-_COLUMNS = ("Objective", "Good", "Budget left", "Burn", "Firing", "Held", "Covered", "Error")
+_COLUMNS = ("SLO", "Objective", "Good", "Budget left", "Burn", "Firing", "Held", "Covered", "Error")
+_COMPONENTS = ("Component", "Objective", "Weight", "Good")
+_BURNS = ("Window", "Burn rate", "Errors", "Covered")
+_ALERTS = ("Alert", "Severity", "Windows", "Fires above", "Burn rates", "State")
 _PAGE = 1_000
 
 
@@ -48,15 +51,12 @@ def list_slos(
     params: dict[str, Any] = {"service": service or [], "label": label or [], **({"firing": "true"} if firing else {})}
     with client(url, token) as http:
         slos = _every(http, params)
-    console = Console()
     if output is Output.JSON:
-        console.print_json(data=slos)
+        Console().print_json(data=slos)
         return
-    # names are what a user copies from here: the other columns give way in a narrow terminal
-    table = Table(Column("SLO", no_wrap=True, overflow="fold"), *_COLUMNS, box=None)
-    for slo in slos:
-        table.add_row(
-            Text(slo["id"]),
+    rows = [
+        (
+            slo["id"],
             f"{slo['objective']:g} %",
             percent(slo["sli"], 4),
             left(slo["budget_left"]),
@@ -64,9 +64,11 @@ def list_slos(
             _firing(slo["alerts"]),
             _held(slo["alerts"]),
             percent(slo["coverage"], 1),
-            Text(slo["error"] or ""),
+            slo["error"] or "",
         )
-    console.print(table)
+        for slo in slos
+    ]
+    print_table(_COLUMNS, rows, prose=("Error",))
 
 
 def show_slo(
@@ -75,14 +77,14 @@ def show_slo(
     """One SLO with its burn rates and alerts."""
     with client(url, token) as http:
         slo = request(http, "GET", slo_path(name))["data"]
-    console = Console()
     if output is Output.JSON:
-        console.print_json(data=slo)
+        Console().print_json(data=slo)
         return
-    for part in (_facts(slo), _components(slo), _burns(slo), _alerts(slo)):
-        if part.row_count:
-            console.print(part)
-            console.print()
+    print_table(("Figure", "Value"), _facts(slo), prose=("Value",), header=False)
+    for columns, rows in ((_COMPONENTS, _components(slo)), (_BURNS, _burns(slo)), (_ALERTS, _alerts(slo))):
+        if rows:
+            typer.echo()
+            print_table(columns, rows, prose=("State",))
 
 
 def _every(http: httpx.Client, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -94,28 +96,24 @@ def _every(http: httpx.Client, params: dict[str, Any]) -> list[dict[str, Any]]:
             return found
 
 
-def _facts(slo: dict[str, Any]) -> Table:
-    facts = Table(show_header=False, box=None)
+def _facts(slo: dict[str, Any]) -> list[tuple[str, str | Text]]:
     good = f"{percent(slo['sli'], 4)} ({count(slo['good'])} of {count(slo['total'])} {slo['unit']})"
     budget = left(slo["budget_left"])
     if slo["budget_left_minutes"] is not None:
         budget.append(f" ({count(slo['budget_left_events'])} {slo['unit']}, {slo['budget_left_minutes']:,.1f} minutes)")
     rows = [
-        ("SLO", Text(slo["id"])),
-        ("Description", Text(slo["description"])),
-        ("Objective", Text(f"{slo['objective']:g} % of {slo['budgeting']} over {slo['period']}")),
+        ("SLO", slo["id"]),
+        ("Description", slo["description"]),
+        ("Objective", f"{slo['objective']:g} % of {slo['budgeting']} over {slo['period']}"),
         ("SLA", f"{slo['sla']:g} %, {percent(slo['sla_left'], 1)} of its budget left" if slo["sla"] else None),
         ("Good", good),
         ("Budget left", budget),
         _used_up(slo),
         ("Covered", percent(slo["coverage"], 1) + ("" if slo["complete"] else ", history is still being read")),
         ("Counted to", clock(slo["last_interval"])),
-        ("Error", Text(slo["error"] or "none")),
+        ("Error", slo["error"] or "none"),
     ]
-    for label, value in rows:
-        if value is not None:
-            facts.add_row(label, value)
-    return facts
+    return [(label, value) for label, value in rows if value is not None]
 
 
 def _used_up(slo: dict[str, Any]) -> tuple[str, str | None]:
@@ -124,33 +122,32 @@ def _used_up(slo: dict[str, Any]) -> tuple[str, str | None]:
     return "Used up in", span(slo["exhausted_in"]) if slo["exhausted_in"] is not None else None
 
 
-def _components(slo: dict[str, Any]) -> Table:
-    table = Table("Component", "Objective", "Weight", "Good", box=None)
-    for one in slo["components"]:
-        table.add_row(Text(one["name"]), f"{one['objective']:g} %", f"{one['weight']:g}", percent(one["sli"], 4))
-    return table
+def _components(slo: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (one["name"], f"{one['objective']:g} %", f"{one['weight']:g}", percent(one["sli"], 4))
+        for one in slo["components"]
+    ]
 
 
-def _burns(slo: dict[str, Any]) -> Table:
-    table = Table("Window", "Burn rate", "Errors", "Covered", box=None)
-    for one in slo["burn_rates"]:
-        table.add_row(one["window"], burn(one["burn"]), percent(one["error_ratio"], 4), percent(one["coverage"], 1))
-    return table
+def _burns(slo: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (one["window"], burn(one["burn"]), percent(one["error_ratio"], 4), percent(one["coverage"], 1))
+        for one in slo["burn_rates"]
+    ]
 
 
-def _alerts(slo: dict[str, Any]) -> Table:
-    table = Table("Alert", "Severity", "Windows", "Fires above", "Burn rates", "State", box=None)
-    for one in slo["alerts"]:
-        windows = [one[key] for key in ("long_window", "short_window") if one[key]]
-        table.add_row(
-            Text(one["name"]),
-            Text(one["severity"]),
-            ", ".join(dict.fromkeys(windows)),
+def _alerts(slo: dict[str, Any]) -> list[tuple[str | Text, ...]]:
+    return [
+        (
+            one["name"],
+            one["severity"],
+            ", ".join(dict.fromkeys(one[key] for key in ("long_window", "short_window") if one[key])),
             _limit(one),
             f"{burn(one['long_burn'])}, {burn(one['short_burn'])}" if one["threshold"] is not None else "",
             _state(one),
         )
-    return table
+        for one in slo["alerts"]
+    ]
 
 
 def _limit(one: dict[str, Any]) -> str:
