@@ -84,7 +84,7 @@ def show_slo(
     for columns, rows in ((_COMPONENTS, _components(slo)), (_BURNS, _burns(slo)), (_ALERTS, _alerts(slo))):
         if rows:
             typer.echo()
-            print_table(columns, rows)
+            print_table(columns, rows, prose=("State",))
 
 
 def _every(http: httpx.Client, params: dict[str, Any]) -> list[dict[str, Any]]:
