@@ -184,7 +184,5 @@ class Receiver(GoModel):
     def unsent(self) -> dict[str, int]:
         """The receiver types this receiver names that are not sent, and how many entries there are of each."""
         return {
-            name: len(many)
-            for name, many in self.entries().items()
-            if type(many[0]).__module__ == receivers_unsent.__name__
+            name: len(many) for name, many in self.entries().items() if isinstance(many[0], receivers_unsent.Unsent)
         }

@@ -28,7 +28,11 @@ from app.durations import DurationMs
 from app.yamlfile import GoModel
 
 
-class DiscordConfig(GoModel):
+class Unsent(GoModel):
+    """An entry that is checked and named, and not sent."""
+
+
+class DiscordConfig(Unsent):
     """One `discord_configs` entry."""
 
     send_resolved: Flag = True
@@ -47,7 +51,7 @@ class DiscordConfig(GoModel):
         return self
 
 
-class IncidentioConfig(GoModel):
+class IncidentioConfig(Unsent):
     """One `incidentio_configs` entry."""
 
     send_resolved: Flag = True
@@ -86,7 +90,7 @@ def _jira_field(value: object) -> object:
     return {"template": value} if isinstance(value, str) else value
 
 
-class JiraConfig(GoModel):
+class JiraConfig(Unsent):
     """One `jira_configs` entry."""
 
     send_resolved: Flag = True
@@ -165,7 +169,7 @@ class MattermostPriority(GoModel):
     persistent_notifications: Flag = False
 
 
-class MattermostConfig(MattermostAttachment):
+class MattermostConfig(MattermostAttachment, Unsent):
     """One `mattermost_configs` entry."""
 
     send_resolved: Flag = True
@@ -187,7 +191,7 @@ class MattermostConfig(MattermostAttachment):
         return self
 
 
-class PushoverConfig(GoModel):
+class PushoverConfig(Unsent):
     """One `pushover_configs` entry."""
 
     send_resolved: Flag = True
@@ -240,7 +244,7 @@ class RocketchatAction(GoModel):
     msgprocessingtype: Text = ""
 
 
-class RocketchatConfig(GoModel):
+class RocketchatConfig(Unsent):
     """One `rocketchat_configs` entry."""
 
     send_resolved: Flag = False
@@ -289,7 +293,7 @@ class SigV4(GoModel):
         return self
 
 
-class SnsConfig(GoModel):
+class SnsConfig(Unsent):
     """One `sns_configs` entry."""
 
     send_resolved: Flag = True
@@ -312,7 +316,7 @@ class SnsConfig(GoModel):
         return self
 
 
-class TelegramConfig(GoModel):
+class TelegramConfig(Unsent):
     """One `telegram_configs` entry."""
 
     send_resolved: Flag = True
@@ -334,7 +338,7 @@ class TelegramConfig(GoModel):
         return self
 
 
-class VictoropsConfig(GoModel):
+class VictoropsConfig(Unsent):
     """One `victorops_configs` entry."""
 
     send_resolved: Flag = True
@@ -363,7 +367,7 @@ class VictoropsConfig(GoModel):
         return self
 
 
-class WebexConfig(GoModel):
+class WebexConfig(Unsent):
     """One `webex_configs` entry."""
 
     send_resolved: Flag = True
@@ -382,7 +386,7 @@ class WebexConfig(GoModel):
         return self
 
 
-class WechatConfig(GoModel):
+class WechatConfig(Unsent):
     """One `wechat_configs` entry."""
 
     send_resolved: Flag = False

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 
 from alerting.manager.audit import Audit
 from alerting.manager.clock import Clock
 from alerting.manager.state import ACKNOWLEDGEMENT, Document, StateWriter
+from alerting.manager.watched import Watched
 from alerting.notify.base import Acknowledgement
 from app.alert import Alert
 
 
-class Acknowledgements:
+class Acknowledgements(Watched):
     """By the alert's fingerprint, kept in the state store. `version` changes with every change."""
 
     def __init__(self, writer: StateWriter, audit: Audit, clock: Clock) -> None:
+        super().__init__()
         self._writer = writer
         self._audit = audit
         self._clock = clock
         self._all: dict[str, Acknowledgement] = {}
-        self._listeners: list[Callable[[], None]] = []
-        self.version = 0
-
-    def subscribe(self, listener: Callable[[], None]) -> None:
-        """Has a listener called after every change."""
-        self._listeners.append(listener)
-
-    def _changed(self) -> None:
-        self.version += 1
-        for listener in self._listeners:
-            listener()
 
     async def load(self) -> None:
         """Reads what is kept. Raises StoreError."""

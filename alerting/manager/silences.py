@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from alerting.manager.audit import Audit
 from alerting.manager.clock import Clock
 from alerting.manager.matching import MatcherIndex, all_match
 from alerting.manager.state import SILENCE, Document, StateWriter
+from alerting.manager.watched import Watched
 from alerting.matchers import checked
 from app.errors import WatchhouseError
 from app.labels import Labels, Matcher, MatchOp
@@ -72,10 +73,11 @@ class Limits:
     most_bytes: int = MAX_SILENCE_BYTES
 
 
-class Silences:
+class Silences(Watched):
     """All silences, kept in the state store. `version` changes with every change of them."""
 
     def __init__(self, writer: StateWriter, audit: Audit, clock: Clock, limits: Limits | None = None) -> None:
+        super().__init__()
         self._writer = writer
         self._audit = audit
         self._clock = clock
@@ -84,17 +86,6 @@ class Silences:
         self._index: MatcherIndex[Silence] = MatcherIndex(())
         self._indexed = -1
         self._changing = asyncio.Lock()
-        self._listeners: list[Callable[[], None]] = []
-        self.version = 0
-
-    def subscribe(self, listener: Callable[[], None]) -> None:
-        """Has a listener called after every change."""
-        self._listeners.append(listener)
-
-    def _changed(self) -> None:
-        self.version += 1
-        for listener in self._listeners:
-            listener()
 
     async def load(self) -> None:
         """Reads what is kept. Raises StoreError."""

@@ -17,12 +17,12 @@ from alerting.notify.build import build_notifiers
 from alerting.slack.extras import Look
 from alerting.slack.pace import Pacer
 from alerting.slack.room import SlackRoom
+from alerting.standin import SlackStandin, render_plain
 from app.alert import Alert
 from app.labels import labels_from
 from app.store.client import Pool
 from app.store.state import StateStore
 from app.telemetry import REGISTRY
-from tests.slack_standin import SlackStandin, render_plain
 
 URL = "http://watchhouse.example"
 

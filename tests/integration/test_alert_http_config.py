@@ -129,6 +129,7 @@ async def test_no_verification(authority: trustme.CA) -> None:
     service = await Service().start(context)
     careless = sender(tls_config={"insecure_skip_verify": True})
     await careless.post_json(service.url, b"{}")
+    assert len(service.requests) == 1
     await careless.close()
     await service.stop()
 

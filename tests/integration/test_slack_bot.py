@@ -15,11 +15,11 @@ from alerting.notify.base import Editor, NotifyError
 from alerting.notify.build import build_notifiers
 from alerting.slack.bot import SlackBot
 from alerting.slack.errors import ERRORS, SlackError
+from alerting.standin import SlackStandin, render_plain
 from app.telemetry import REGISTRY
 from tests.alert_world import HandClock, MemoryStore, alert, config_of
 from tests.slack import scenes
 from tests.slack.bots import bot, room
-from tests.slack_standin import SlackStandin, render_plain
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from alerting.notify.build import build_notifiers
 from alerting.slack.extras import Look
 from alerting.slack.pace import Pacer
 from alerting.slack.room import SlackRoom
+from alerting.standin import SlackStandin
 from app.alert import Alert
 from app.labels import labels_from
 from tests.alert_world import MemoryStore, config_of
 from tests.integration.alertmanager_peer import running_alertmanager
-from tests.slack_standin import SlackStandin
 
 EXTERNAL_URL = "http://alerts.example/am"
 ENTRIES = {

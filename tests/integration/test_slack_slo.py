@@ -19,6 +19,7 @@ from alerting.slack.chart_urls import SignedCharts
 from alerting.slack.extras import Look
 from alerting.slack.pace import Pacer
 from alerting.slack.room import SlackRoom
+from alerting.standin import SlackStandin, render_plain
 from app.api.gate import QueryGate
 from app.api.slack.routes import slack_router
 from app.api.slack.slos import SlackSlos
@@ -33,7 +34,6 @@ from tests.integration.promql_world import put, series
 from tests.integration.slo_world import MINUTE, NOW, World, burning_world
 from tests.slack import scenes
 from tests.slack.bots import bot
-from tests.slack_standin import SlackStandin, render_plain
 
 URL = "https://watchhouse.example.com"
 

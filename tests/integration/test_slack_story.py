@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 
+from alerting.standin import Message, Person, SlackStandin, render_plain
 from tests.integration.service import ServiceProcess
-from tests.slack_standin import Message, Person, SlackStandin, render_plain
 
 
 @pytest.fixture

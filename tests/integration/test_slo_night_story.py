@@ -17,6 +17,7 @@ import pytest
 from alerting.config import load_alertmanager
 from alerting.manager.manager import AlertManager
 from alerting.notify.build import build_notifiers
+from alerting.standin import SlackStandin
 from app.config import Limits
 from app.labels import Labels, labels_from
 from app.query.promql.engine import PromQLEngine
@@ -33,7 +34,6 @@ from slo.past import first_needed_ms
 from slo.spec import SloSpec
 from slo.watermark import LateSamples
 from slo.windows import load_windows
-from tests.slack_standin import SlackStandin
 
 MINUTE, DAY = 60_000, 86_400_000
 NIGHT = int(datetime(2025, 10, 9, tzinfo=UTC).timestamp() * 1000)

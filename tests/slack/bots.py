@@ -7,9 +7,9 @@ from alerting.slack.bot import SlackBot
 from alerting.slack.extras import BurnDown, Offender
 from alerting.slack.pace import Pacer
 from alerting.slack.room import SlackRoom
+from alerting.standin import SlackStandin
 from tests.alert_world import config_of
 from tests.slack import scenes
-from tests.slack_standin import SlackStandin
 
 
 class Slos:

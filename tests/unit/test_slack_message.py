@@ -26,12 +26,12 @@ from alerting.slack.rule_alert import label_codes, value_of
 from alerting.slack.state import GroupState
 from alerting.slack.thread import Told, replies
 from alerting.slack.words import Words
+from alerting.standin import check_payload, render_plain
 from alerting.templates.alertmanager import AlertTemplates
 from app.alert import Alert
 from app.labels import Labels, labels_from
 from tests.alert_world import START, alert
 from tests.slack import scenes
-from tests.slack_standin import check_payload, render_plain
 
 FACTS: dict[str, object] = {
     "slo": "checkout-availability",

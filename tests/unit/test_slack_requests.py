@@ -23,6 +23,7 @@ from alerting.slack.extras import BurnDown, Offender
 from alerting.slack.inbound import SlackInbound
 from alerting.slack.room import SlackRoom
 from alerting.slack.verify import CameBefore, NotFromSlack, Verifier
+from alerting.standin import check_payload
 from app.alert import Alert
 from app.api.slack.world import SlackWorld, selector_of
 from app.cli import app
@@ -31,7 +32,6 @@ from app.errors import StoreUnavailable
 from app.labels import Matcher, MatchOp, labels_from
 from tests.alert_world import START, HandClock, MemoryStore, alert, manager_of
 from tests.slack import scenes
-from tests.slack_standin import check_payload
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 NOW = 1_700_000_000

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from alerting.standin import Refusal, Workspace, check_payload, render_plain
 from alerting.standin.workspace import ApiError
-from tests.slack_standin import Refusal, Workspace, check_payload, render_plain
 
 
 def text(n: int, kind: str = "mrkdwn") -> dict[str, Any]:
